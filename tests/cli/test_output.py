@@ -26,6 +26,7 @@ def file(tmp_path: Path) -> Path:
         (Path, "touch", errno.EACCES),  # the folder takes no other file
         (Path, "touch", errno.EROFS),
         (os, "chown", errno.EPERM),  # it is somebody else's, who lets us write
+        (os, "chown", errno.EINVAL),  # who has no number in this container
         (Path, "replace", errno.EBUSY),  # it is mounted into a container
     ],
 )

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 logging.getLogger("nearbucket").addHandler(logging.NullHandler())
 
 _NAMED = 5
-_NOT_REPLACED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENAMETOOLONG}
+_NOT_REPLACED = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENAMETOOLONG,
+    errno.EINVAL,  # the owner has no number in this container
+}  # fmt: skip
 """Errors of making a file beside another one, and renaming it; the other may be writable."""
 NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
 
