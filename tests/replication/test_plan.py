@@ -133,6 +133,20 @@ def test_a_bucket_and_copies_of_it_may_be_copied_to_one_target() -> None:
     ]  # fmt: skip
 
 
+def test_copies_over_several_buckets_may_be_copied_to_one_target_too() -> None:
+    west, east = {"bucket": "west"}, {"bucket": "ohio"}
+    first = {"hosts": ["a"], "targets": {"us-west-2": west, "us-east-2": east}}
+    ireland = {"eu-west-1": {"bucket": "ireland"}}
+    of_west = {"hosts": ["b"], "origin": {**west, "region": "us-west-2"}, "targets": ireland}
+    of_ohio = {"hosts": ["c"], "origin": {**east, "region": "us-east-2"}, "targets": ireland}
+    assert len(plan(first, of_west, of_ohio)) == 4
+    chain = {**of_west, "targets": {"us-east-2": east}}
+    direct = {"hosts": ["a"], "targets": {"us-west-2": west} | ireland}
+    assert len(plan(direct, chain, of_ohio)) == 4
+    with pytest.raises(ConfigError, match="would replace each other"):
+        plan({**first, "origin": OTHERS, "targets": ireland}, chain, of_ohio)
+
+
 def test_site_and_region_narrow_the_choice() -> None:
     first = {"hosts": ["a"], "targets": TWO}
     second = {"hosts": ["b"], "targets": {"us-west-2": {"bucket": "other"}}}

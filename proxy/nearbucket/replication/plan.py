@@ -17,7 +17,7 @@ from nearbucket.s3.bucket_location import BucketLocation, origin_of, origins_of,
 from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
@@ -152,21 +152,37 @@ def _refuse_impossible(step: SyncStep) -> None:
 def _refuse_collisions(steps: Iterable[SyncStep]) -> None:
     """Refuse steps that write different objects under equal keys of one target.
 
-    A step may copy copies: if one's origin is filled from the other's, the objects are equal. And
-    a folder in a target may be another target, as long as no ``paths`` of the outer one lead there.
+    A step may copy copies: if both origins have objects of one bucket, these are equal. And a
+    folder in a target may be another target, as long as no ``paths`` of the outer one lead there.
     """
     written: dict[str, dict[tuple[str, str], SyncStep]] = {}
     for step in steps:
         for prefix in step.prefixes_in(step.target):
             written.setdefault(prefix, {}).setdefault(step.buckets, step)
-    filled = {each for found in written.values() for each in found}
+    filled: dict[str, set[str]] = {}
+    for origin, target in {each for found in written.values() for each in found}:
+        filled.setdefault(target, set()).add(origin)
     for one, other in overlapping(written, written):
         for step, rival in product(written[one].values(), written[other].values()):
             (origin, target), (rivals_origin, rivals_target) = step.buckets, rival.buckets
-            copies = filled & {(origin, rivals_origin), (rivals_origin, origin)}
-            within = one.startswith(rivals_target) and other.startswith(target)
-            if step.buckets != rival.buckets and within and not copies:
+            if (
+                step.buckets != rival.buckets
+                and one.startswith(rivals_target)
+                and other.startswith(target)
+                and _sources(origin, filled).isdisjoint(_sources(rivals_origin, filled))
+            ):
                 raise _collision(step, rival)
+
+
+def _sources(bucket: str, filled: Mapping[str, Iterable[str]]) -> set[str]:
+    """A bucket, and all whose objects get there, also over others; by their full prefixes."""
+    found: set[str] = set()
+    left = [bucket]
+    while left:
+        if (one := left.pop()) not in found:
+            found.add(one)
+            left += filled.get(one, ())
+    return found
 
 
 def _collision(one: SyncStep, other: SyncStep) -> ConfigError:
