@@ -99,6 +99,9 @@ OTHERS = {"bucket": "others", "region": "us-east-1"}
         pytest.param({}, {}, True, id="any keys"),
         pytest.param({"paths": ["a/*"]}, {"paths": ["b/*", "a/x/*"]}, True, id="a folder of both"),
         pytest.param({"paths": ["a/*"]}, {"paths": ["b/*"]}, False, id="folders of their own"),
+        pytest.param({"paths": ["*.deb"]}, {"paths": ["*.rpm", "a/*.iso"]}, False, id="endings"),
+        pytest.param({"paths": ["*.gz"]}, {"paths": ["*.tar.gz"]}, True, id="endings of both"),
+        pytest.param({"paths": ["*.gz"]}, {"paths": ["*.g[xz]"]}, True, id="a set of characters"),
         pytest.param({"prefix": "a"}, {"prefix": "b"}, False, id="a prefix each"),
         pytest.param({"prefix": "a"}, {"prefix": "a/x"}, False, id="a prefix in the other one"),
         pytest.param({"prefix": "a", "paths": ["x/y/*"]}, {"prefix": "a/x"}, True,
@@ -300,3 +303,13 @@ def test_sync_chooses_what_the_policy_would_redirect(key: str, size: int, *, cho
         }
     ).sites[0]
     assert chooser(site)(key, size) is chosen
+
+
+def test_each_site_of_one_origin_is_compared_with_the_others() -> None:
+    targets = {"targets": {"us-west-2": WEST}}
+    archives = targets | {"redirect": {"paths": ["*.tar.gz"]}}
+    packages = targets | {"redirect": {"paths": ["*.deb"]}}
+    others = packages | {"hosts": ["c"], "origin": OTHERS}
+    with pytest.raises(ConfigError, match=r"sites\.b\.targets.*sites\.c\.targets"):
+        plan({"hosts": ["a"], **archives}, {"hosts": ["b"], **packages}, others)
+    assert len(plan({"hosts": ["a"], **archives}, others)) == 2

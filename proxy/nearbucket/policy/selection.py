@@ -41,6 +41,11 @@ def has_url(key: str, policy: SitePolicy) -> bool:
         return False
 
 
+def key_suffixes(patterns: Iterable[str]) -> list[str]:
+    """Literal endings of the keys that shell patterns match: each key has one of them."""
+    return sorted({re.split(r"[]*?[]", pattern)[-1] for pattern in patterns})
+
+
 def key_prefixes(patterns: Iterable[str]) -> list[str]:
     """The prefixes of all keys that shell patterns match, for listings.
 

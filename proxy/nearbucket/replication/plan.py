@@ -11,7 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import ConfigError
-from nearbucket.policy.selection import chooser, key_prefixes
+from nearbucket.policy.selection import chooser, key_prefixes, key_suffixes
 from nearbucket.replication.step_order import CircleError, in_order, overlapping
 from nearbucket.s3.bucket_location import BucketLocation, origin_of, origins_of, target_of
 from nearbucket.s3.unreadable import Unreadable
@@ -34,6 +34,7 @@ class SyncStep:
         target: The bucket to copy to.
         chosen: Whether the site's policy would redirect to an object of this key and size.
         prefixes: With which of these the keys of such objects begin.
+        suffixes: And with which of these they end.
         barriers: What keeps the site's clients from reading a copy.
     """
 
@@ -43,6 +44,7 @@ class SyncStep:
     target: BucketLocation
     chosen: Callable[[str, int], bool]
     prefixes: Sequence[str]
+    suffixes: Sequence[str]
     barriers: frozenset[Unreadable]
 
     @property
@@ -53,6 +55,11 @@ class SyncStep:
     def prefixes_in(self, location: BucketLocation) -> list[str]:
         """The prefixes of the full names (server, bucket, key) of its objects in one of both."""
         return [location.full_prefix + prefix for prefix in self.prefixes]
+
+    def may_share_keys(self, other: SyncStep) -> bool:
+        """Whether names that end like objects of one step may be those of objects of the other."""
+        pairs = product(self.suffixes, other.suffixes)
+        return any(one.endswith(two) or two.endswith(one) for one, two in pairs)
 
 
 def steps_of(
@@ -101,10 +108,12 @@ def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
             found.setdefault(target.full_prefix, (target, []))[1].append(region)
     signed = {Unreadable.KMS} if site.redirect.presign else set()
     barriers = frozenset(Unreadable) - signed
-    origin, which, prefixes = origin_of(site), chooser(site), key_prefixes(site.redirect.paths)
+    paths = site.redirect.paths
+    which = chooser(site), key_prefixes(paths), key_suffixes(paths)
+    origin = origin_of(site)
     for target, names in found.values():
         if not target.is_at(origin):
-            yield SyncStep(site.name, tuple(names), origin, target, which, prefixes, barriers)
+            yield SyncStep(site.name, tuple(names), origin, target, *which, barriers)
 
 
 def _in_order(steps: Sequence[SyncStep]) -> list[SyncStep]:
@@ -155,13 +164,13 @@ def _refuse_collisions(steps: Iterable[SyncStep]) -> None:
     A step may copy copies: if both origins have objects of one bucket, these are equal. And a
     folder in a target may be another target, as long as no ``paths`` of the outer one lead there.
     """
-    written: dict[str, dict[tuple[str, str], SyncStep]] = {}
-    for step in steps:
-        for prefix in step.prefixes_in(step.target):
-            written.setdefault(prefix, {}).setdefault(step.buckets, step)
+    written: dict[str, dict[tuple[str, ...], SyncStep]] = {}
     filled: dict[str, set[str]] = {}
-    for origin, target in {each for found in written.values() for each in found}:
+    for step in steps:
+        origin, target = step.buckets
         filled.setdefault(target, set()).add(origin)
+        for prefix in step.prefixes_in(step.target):
+            written.setdefault(prefix, {}).setdefault((*step.buckets, *step.suffixes), step)
     for one, other in overlapping(written, written):
         for step, rival in product(written[one].values(), written[other].values()):
             (origin, target), (rivals_origin, rivals_target) = step.buckets, rival.buckets
@@ -169,6 +178,7 @@ def _refuse_collisions(steps: Iterable[SyncStep]) -> None:
                 step.buckets != rival.buckets
                 and one.startswith(rivals_target)
                 and other.startswith(target)
+                and step.may_share_keys(rival)
                 and _sources(origin, filled).isdisjoint(_sources(rivals_origin, filled))
             ):
                 raise _collision(step, rival)
@@ -190,7 +200,7 @@ def _collision(one: SyncStep, other: SyncStep) -> ConfigError:
         f"{one.target.name} and {other.target.name}: objects of {one.origin} and {other.origin} "
         f"are copied to {one.target}, so those with equal keys would replace each other in each "
         "run; give each of these targets a prefix of its own, or let both sites' redirect.paths "
-        "begin with folders of their own"
+        "begin with folders of their own, or end differently"
     )
 
 
