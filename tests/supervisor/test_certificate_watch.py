@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from nearbucket.supervisor.sockets.listener_tls import KeyPair
 
-NOW = time.time() + 60  # the certificates of the tests are valid by then
+LATER = 600.0  # seconds after the begin of the first certificate; the next ones are valid by then
 
 
 @pytest.fixture
@@ -33,29 +32,36 @@ def watch(tls: Tls) -> CertificateWatch:
     return CertificateWatch(tls, read_key_pair(tls))
 
 
+@pytest.fixture
+def now(tls: Tls) -> float:
+    return read_key_pair(tls).dates.begin + LATER
+
+
 def reloads(watch: CertificateWatch) -> tuple[float, float]:
-    found = watch.figures(NOW)["nearbucket_certificate_reloads_total"]
+    found = watch.figures(0.0)["nearbucket_certificate_reloads_total"]
     return found["applied",], found["refused",]
 
 
-def test_a_new_pair_is_given_once_it_is_whole(tls: Tls, watch: CertificateWatch) -> None:
+def test_a_new_pair_is_given_once_it_is_whole(
+    tls: Tls, watch: CertificateWatch, now: float
+) -> None:
     old = read_key_pair(tls)
-    assert watch.look(NOW) is None
+    assert watch.look(now) is None
     make_certificate(tls.certificate.parent, "two.test")
     new = tls.key.read_bytes()
     tls.key.write_bytes(old.key)  # the program that renews has written one file of two
-    assert watch.look(NOW) is None
+    assert watch.look(now) is None
     tls.key.write_bytes(new)
-    found = watch.look(NOW)
+    found = watch.look(now)
     assert found == read_key_pair(tls) != old
     watch.applied(found)
-    assert watch.look(NOW) is None
+    assert watch.look(now) is None
     assert reloads(watch) == (1, 0)
 
 
 @pytest.mark.parametrize("fault", ["junk", "none", "folder", "fifo", "expired"])
 def test_what_cannot_be_used_is_refused_once(
-    tls: Tls, watch: CertificateWatch, fault: str, caplog: pytest.LogCaptureFixture
+    tls: Tls, watch: CertificateWatch, fault: str, caplog: pytest.LogCaptureFixture, now: float
 ) -> None:
     good = tls.certificate.read_bytes()
     if fault == "expired":
@@ -68,24 +74,24 @@ def test_what_cannot_be_used_is_refused_once(
         tls.certificate.mkdir()
     elif fault == "fifo":
         os.mkfifo(tls.certificate)
-    assert [watch.look(NOW) for _ in range(4)] == [None] * 4
+    assert [watch.look(now) for _ in range(4)] == [None] * 4
     assert reloads(watch) == (0, 1)
     assert caplog.text.count("certificate not reloaded, the old one stays in use") == 1
     assert str(tls.certificate) in watch.warnings[0]
     tls.certificate.rmdir() if fault == "folder" else tls.certificate.unlink(missing_ok=True)
     tls.certificate.write_bytes(good)
-    assert watch.look(NOW) is None
+    assert watch.look(now) is None
     assert not [each for each in watch.warnings if "not reloaded" in each]
 
 
 def test_a_pair_that_is_not_valid_yet_waits_while_the_one_in_use_is(
-    tls: Tls, watch: CertificateWatch
+    tls: Tls, watch: CertificateWatch, now: float
 ) -> None:
     end = read_key_pair(tls).dates.end
-    begins_later(tls, NOW + 3600)
-    assert [watch.look(NOW) for _ in range(2)] == [None] * 2
+    begins_later(tls, now + 3600)
+    assert [watch.look(now) for _ in range(2)] == [None] * 2
     assert f"{tls.certificate} is not valid before " in watch.warnings[0]
-    assert watch.look(NOW + 3601) == read_key_pair(tls)
+    assert watch.look(now + 3601) == read_key_pair(tls)
     begins_later(tls, end + 3600)
     assert watch.look(end + 1) == read_key_pair(tls)  # neither is valid: as the files say
 
