@@ -201,7 +201,7 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_broken_one(
     plain.config.write_text("sites: [", encoding="utf-8")
     plain.signal(signal.SIGHUP)
     plain.until("/metrics", lambda _, text: f'{reloads}{{result="refused"}} 1.0' in text)
-    assert "nearbucket.yaml:1: sites: [ is not closed" in plain.errors.read_text(encoding="utf-8")
+    plain.until("/healthz", lambda *_: "nearbucket.yaml:1: sites: [ is not closed" in plain.said())
     assert "reason=shadow" in plain.get(BIG_PATH, WEST).headers["x-nearbucket"]
 
 
