@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -198,6 +199,7 @@ async def test_no_more_requests_than_allowed_are_under_way(
         nonlocal under_way, most
         under_way += asked.name == "GET"
         most = max(most, under_way)
+        await asyncio.sleep(0.05)  # longer than it takes to send the next one
         try:
             return await passed_on(request, asked)
         finally:
