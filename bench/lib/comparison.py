@@ -16,11 +16,13 @@ from bench.lib.loads import CONNECTIONS, Load, generator
 from bench.lib.processes import usage
 from bench.lib.servers import (
     AIOHTTP,
+    COMPILED,
     FAST,
     HAPROXY,
     NGINX,
     Kind,
     Starter,
+    compiled_is_current,
     haproxy_program,
     nginx_program,
 )
@@ -131,9 +133,15 @@ def installed(names: Iterable[str]) -> tuple[list[str], tuple[str, ...]]:
     """The installed servers, and a note for each that is missing."""
     programs = {NGINX: nginx_program(), HAPROXY: haproxy_program()}
     wanted = list(names)
-    missing = [name for name in wanted if name in programs and programs[name] is None]
-    notes = tuple(f"{name} is left out: not installed (see bench/README.md)" for name in missing)
-    return [name for name in wanted if name not in missing], notes
+    lacks = {
+        name: "not installed (see bench/README.md)"
+        for name in wanted
+        if name in programs and programs[name] is None
+    }
+    if COMPILED in wanted and not compiled_is_current():
+        lacks[COMPILED] = "`make compiled` builds it from these sources"
+    notes = tuple(f"{name} is left out: {why}" for name, why in lacks.items())
+    return [name for name in wanted if name not in lacks], notes
 
 
 def starter_of(context: Context, count: int) -> Starter:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.lib import serve_one
-from bench.lib.case import PATH, BenchError, locations, settings
+from bench.lib.case import PATH, ROOT, BenchError, locations, settings
 from bench.lib.policies import Place, haproxy_config, nginx_config
 from bench.lib.processes import free_port, module_command, running
 from nearbucket.supervisor.snapshot import snapshot_of
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from nearbucket.regions.ip_ranges import Ranges
 
 FAST, AIOHTTP, NGINX, HAPROXY = "nearbucket", "nearbucket, aiohttp lane", "nginx", "HAProxy"
+COMPILED = "nearbucket, compiled"
+COMPILED_BUILD = ROOT / "build" / "compiled" / "lib"
+"""Where ``make compiled`` leaves the compiled build."""
 _START_TIMEOUT = 20.0
 _LOG_TIMEOUT = 10.0
 _CHECKED = 20
@@ -128,14 +131,23 @@ class Starter(NamedTuple):
                 return [_found(haproxy_program(), kind), "-db", "-f", str(config)]
         config.write_bytes(pickle.dumps(snapshot_of(settings(log=kind.log), self.ranges)))
         lanes = "aiohttp" if kind.name == AIOHTTP else "all"
-        command = module_command(serve_one.__name__, lanes, place.port, config)
-        return [*command, str(place.log)] if place.log else command
+        logs = [place.log] if place.log else []
+        command = module_command(serve_one.__name__, lanes, place.port, config, *logs)
+        build = ["env", f"PYTHONPATH={COMPILED_BUILD}"] if kind.name == COMPILED else []
+        return build + command
 
 
 def _found(program: str | None, kind: Kind) -> str:
     if program is None:
         raise BenchError(f"{kind.name} is not installed")
     return program
+
+
+def compiled_is_current() -> bool:
+    """Whether there is a compiled build, and no source is newer."""
+    built = [each.stat().st_mtime for each in COMPILED_BUILD.glob("*.so")]
+    sources = (each.stat().st_mtime for each in ROOT.glob("proxy/nearbucket/**/*.py"))
+    return bool(built) and max(sources) <= min(built)
 
 
 def nginx_program() -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bench.lib.case import CLIENTS, PATH
 from bench.lib.comparison import Case, compare
 from bench.lib.heads import plain
-from bench.lib.servers import FAST, HAPROXY, NGINX
+from bench.lib.servers import COMPILED, FAST, HAPROXY, NGINX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ def run(context: Context) -> Sequence[Table]:
     case = Case(
         name="connections",
         title="New connection for each redirect (Connection: close)",
-        servers=(NGINX, HAPROXY, FAST),
+        servers=(NGINX, HAPROXY, FAST, COMPILED),
         heads=closing,
         clients=CLIENTS,
     )

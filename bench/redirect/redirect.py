@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bench.lib.case import CLIENTS
 from bench.lib.comparison import Case, compare
 from bench.lib.heads import plain
-from bench.lib.servers import AIOHTTP, FAST, HAPROXY, NGINX
+from bench.lib.servers import AIOHTTP, COMPILED, FAST, HAPROXY, NGINX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ def run(context: Context) -> Sequence[Table]:
     case = Case(
         name="redirect",
         title="One redirect: connections kept, one key, 5 header fields",
-        servers=(NGINX, HAPROXY, FAST, AIOHTTP),
+        servers=(NGINX, HAPROXY, FAST, COMPILED, AIOHTTP),
         heads=plain,
         clients=CLIENTS,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.lib.case import CLIENTS
 from bench.lib.comparison import Case, compare
 from bench.lib.heads import KEYS, fresh, varied
-from bench.lib.servers import FAST, HAPROXY, NGINX
+from bench.lib.servers import COMPILED, FAST, HAPROXY, NGINX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.lib.frame import Context, Table
 
 TITLE = "Heads all different"
-_SERVERS = (NGINX, HAPROXY, FAST)
+_SERVERS = (NGINX, HAPROXY, FAST, COMPILED)
 
 
 def run(context: Context) -> Sequence[Table]:
@@ -39,6 +39,5 @@ def run(context: Context) -> Sequence[Table]:
         servers=_SERVERS,
         heads=fresh,
         clients=KEYS,
-        logs=(False,),
     )
     return [compare(known, context), compare(unknown, context)]
