@@ -8,7 +8,6 @@ from nearbucket.telemetry.log_format import (
     ClientFields,
     JsonFormat,
     LineFlaws,
-    LineParts,
     W3cFormat,
 )
 
@@ -66,7 +65,7 @@ def line_of(form: LogFormat, record: LogRecord) -> bytes:
     client = ClientFields(**{name: getattr(record, name) for name in ClientFields._fields})
     object_ = form.object_part(record.method, record.path)
     decision = form.decision_part(record.action, record.reason, record.status)
-    parts = LineParts(form.client_part(client), object_, decision)
+    parts = form.client_part(client), object_, decision
     ends = form.ends(record.bytes, parts, LineFlaws(record.complete, record.failover or ""))
     return form.line(record.time, record.seconds, ends)
 

@@ -112,6 +112,25 @@ def test_what_comes_once_is_not_kept_and_what_came_before_the_cache_was_emptied_
     assert serving.answer(head) == first
 
 
+def test_a_line_of_the_log_is_kept_only_for_an_object_that_came_before(serve: Serve) -> None:
+    serving = serve("json")
+
+    def ask(path: str) -> None:
+        serving.answer(
+            f"GET {path} HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {EAST}\r\n\r\n".encode()
+        )
+
+    for _ in range(3):
+        ask("/a.tar.gz")
+    (known,) = serving.context.decision_cache._clients.values()
+    kept = known.entry.last_line
+    assert kept is not None
+    ask("/b.tar.gz")
+    assert known.entry.last_line is kept
+    ask("/b.tar.gz")
+    assert known.entry.last_line is not kept
+
+
 def test_what_came_once_is_forgotten_in_the_end(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

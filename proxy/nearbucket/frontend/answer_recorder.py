@@ -12,7 +12,7 @@ from nearbucket.frontend.returning_clients.sibling_ranges import (
     AskedRange,
 )
 from nearbucket.policy.model import Reason
-from nearbucket.telemetry.log_format import FLAWLESS, LineFlaws, LineParts
+from nearbucket.telemetry.log_format import FLAWLESS, LineFlaws
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,10 +109,12 @@ class AnswerRecorder:
         if form is not None:
             if complete and not failover:
                 last = client.last_line
-                if last is None or last[0] is not entry or last[1] != status or last[2] != sent:
+                if last is not None and last[0] is entry and last[1] == status and last[2] == sent:
+                    ends = last[3]
+                else:
                     ends = _line_ends(form, cached, status, sent)
-                    last = client.last_line = (entry, status, sent, ends)
-                ends = last[3]
+                    if entry.is_cached:
+                        client.last_line = entry, status, sent, ends
             else:
                 flaws = LineFlaws(complete, failover)
                 ends = _line_ends(form, cached, status, sent, flaws)
@@ -172,5 +174,4 @@ def _line_ends(
         decision_part = client.counters.log_parts[status] = form.decision_part(
             client.action.value, client.reason.value, status
         )
-    parts = LineParts(client.log_part, entry.log_part, decision_part)
-    return form.ends(sent, parts, flaws)
+    return form.ends(sent, (client.log_part, entry.log_part, decision_part), flaws)

@@ -63,6 +63,7 @@ class ObjectEntry:
             and for HEAD.
         until: Monotonic time until which it may be redirected without a new decision.
         last_redirect: Its last answer from ``redirect``: text, date, bytes, and bytes of the body.
+        is_cached: Whether it is in the cache, because it came before.
     """
 
     key: str
@@ -75,6 +76,7 @@ class ObjectEntry:
     last_redirect: tuple[RedirectText | None, bytes, bytes, int] = field(
         default=(None, b"", b"", 0), repr=False
     )
+    is_cached: bool = False
 
     @property
     def method(self) -> int:
@@ -120,7 +122,8 @@ class ClientEntry:
         free_until: Monotonic time until which it is known to be a crowd, so that its requests are
             redirected without a look at recent redirects; always, if ``came_back`` is off.
         counters: Where its answers are counted.
-        last_line: Its last answer: object, status, bytes sent, and the log line made of them.
+        last_line: Its last answer with an object of the cache: object, status, bytes sent, and the
+            log line made of them.
     """
 
     client: str | None

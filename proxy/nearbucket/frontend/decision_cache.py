@@ -232,9 +232,11 @@ class DecisionCache:
         if known is not None:
             if known.until < object_entry.until:
                 objects[line] = object_entry
+                object_entry.is_cached = True
         elif line_came:
             if self._fits(line, object_entry.log_part, _REDIRECT + 2 * len(line)):
                 objects[line] = object_entry
+                object_entry.is_cached = True
             else:  # the cache may have been emptied
                 objects = self._objects.setdefault((site, kind), {})
         if client is None:

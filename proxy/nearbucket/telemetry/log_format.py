@@ -82,12 +82,8 @@ LineEnds = tuple[bytes, bytes]
 """A line without time and duration: the bytes between them, and the bytes behind them."""
 
 
-class LineParts(NamedTuple):
-    """The parts of a line that can be used again."""
-
-    client: LinePart
-    object: LinePart
-    decision: LinePart
+LineParts = tuple[LinePart, LinePart, LinePart]
+"""The parts of a line that can be used again: client, object and decision."""
 
 
 class LineFlaws(NamedTuple):
@@ -174,8 +170,8 @@ class JsonFormat:
 
     def object_part(self, method: str, path: str) -> LinePart:
         """The object's fields."""
-        quoted = encode_basestring_ascii(method), encode_basestring_ascii(path)
-        return (b',"method":%b,"path":%b' % (quoted[0].encode(), quoted[1].encode()),)
+        method, path = encode_basestring_ascii(method), encode_basestring_ascii(path)
+        return (f',"method":{method},"path":{path}'.encode(),)
 
     def decision_part(self, action: str, reason: str, status: int) -> LinePart:
         """The decision's fields."""
@@ -234,9 +230,8 @@ class W3cFormat:
 
     def ends(self, sent: int, parts: LineParts, flaws: LineFlaws = FLAWLESS) -> LineEnds:
         """The columns before and behind the duration."""
-        client, host, fields, scheme, protocol, region = parts.client
-        method, path = parts.object
-        status, action, reason = parts.decision
+        (client, host, fields, scheme, protocol, region), (method, path), decision = parts
+        status, action, reason = decision
         size, result = b"%d" % sent, b"-" if flaws.complete else INCOMPLETE
         before = b"", b"-", size, client, method, host, path, status, fields
         left = *before, result, host, scheme, b""

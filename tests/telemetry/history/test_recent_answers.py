@@ -9,7 +9,6 @@ from nearbucket.telemetry.log_format import (
     ClientFields,
     JsonFormat,
     LineFlaws,
-    LineParts,
     LogFormat,
     W3cFormat,
 )
@@ -23,7 +22,7 @@ def line(form: LogFormat, moment: float = 1_700_000_000.25, **fields: str | None
         "user_agent": HOSTILE, "referer": None, "range": None, **fields,
     }  # fmt: skip
     client = ClientFields(region="us-east-1", protocol="HTTP/1.1", **of_client)
-    parts = LineParts(
+    parts = (
         form.client_part(client),
         form.object_part("GET", f"/a/{HOSTILE}"),
         form.decision_part("stream", "path", 206),
