@@ -165,7 +165,11 @@ def test_a_dearer_cdn_pays_sooner(sync: Sync) -> None:
 def test_only_delete_deletes(sync: Sync) -> None:
     sync.put("old.tar.gz", "old.txt", bucket="sync-west")
     assert "not at origin\t1" in sync().out
+    code, _, err = sync("--delete")
+    assert code == 1
+    assert "has no object" in err
     assert sync.held() == ["old.tar.gz", "old.txt"]
+    sync.put("new.txt")
     assert "deleted\t1" in sync("--delete").out
     assert sync.held() == ["old.txt"]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nearbucket.errors import ProxyError
 from nearbucket.replication.comparison import Verdict, VersionComparison
 from nearbucket.replication.listing_merge import listed, matched
 from nearbucket.s3.bucket_location import CopyEndpoints
@@ -258,8 +259,8 @@ async def test_no_more_copies_than_allowed_are_under_way(world: World) -> None:
 
 
 async def test_nothing_is_deleted_unless_asked(world: World) -> None:
-    await world.put("old.tar.gz")
-    await world.put("old.txt")
+    for key in ("new.tar.gz", "old.tar.gz", "old.txt"):
+        await world.put(key)
     await world.run()
     for key in ("old.tar.gz", "old.txt"):
         await world.client.delete_object(**world.origin.arguments(key))
@@ -272,10 +273,25 @@ async def test_nothing_is_deleted_unless_asked(world: World) -> None:
     progress = await world.run(chosen, delete=True, dry_run=True)
     assert (progress.orphans, progress.deleted) == (1, 0)
     assert [(job.verdict, job.what.key) for job in world.found] == [(Verdict.DELETE, "old.tar.gz")]
-    assert set(await world.all_of(world.target)) == {"old.tar.gz", "old.txt"}
+    assert set(await world.all_of(world.target)) == {"new.tar.gz", "old.tar.gz", "old.txt"}
     progress = await world.run(chosen, delete=True)
     assert (progress.orphans, progress.deleted) == (1, 1)
-    assert set(await world.all_of(world.target)) == {"old.txt"}
+    assert set(await world.all_of(world.target)) == {"new.tar.gz", "old.txt"}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_nothing_is_deleted_for_an_origin_without_any_object(
+    world: World,
+    dry_run: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    """A wrong prefix has none, either."""
+    assert (await world.run(delete=True, dry_run=dry_run)).deleted == 0
+    await world.put("a.tar.gz")
+    await world.run()
+    await world.client.delete_object(**world.origin.arguments("a.tar.gz"))
+    with pytest.raises(ProxyError, match="has no object, so --delete would delete every copy"):
+        await world.run(delete=True, dry_run=dry_run)
+    assert set(await world.all_of(world.target)) == {"a.tar.gz"}
 
 
 async def test_what_comes_to_both_buckets_during_the_run_is_not_deleted(world: World) -> None:

@@ -35,7 +35,15 @@ from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.copy_mark import FIELD
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.light_client import opened_light
-from nearbucket.s3.sdk.sdk_client import FAULTS, as_ours, code_of, kind_of, meaning, told_by_get
+from nearbucket.s3.sdk.sdk_client import (
+    FAULTS,
+    PAGE,
+    as_ours,
+    code_of,
+    kind_of,
+    meaning,
+    told_by_get,
+)
 from nearbucket.s3.unreadable import Unreadable
 
 if TYPE_CHECKING:
@@ -136,6 +144,7 @@ class Replicator:
             options.memory, options.site, *(each.entry.object_base_url for each in locations)
         )
         # from ``run`` on
+        self._origin_has_objects: bool
         self._endpoints: CopyEndpoints
         self._comparison: VersionComparison
         self._copier: ObjectCopier
@@ -148,8 +157,8 @@ class Replicator:
             ProxyError: A bucket cannot be used, or too many objects in a row failed.
         """
         parallel = self._options.parallel
-        for location in (self._origin, self._target):
-            await _try(location)
+        self._origin_has_objects = await _has_objects(self._origin)
+        await _has_objects(self._target)
         self._progress.begun = True
         async with (
             opened_light(self._origin, 2 * parallel) as reads,
@@ -194,8 +203,14 @@ class Replicator:
             await self._jobs.put(SyncJob(verdict, what, target))
         else:
             self._progress.orphans += 1
-            if self._options.delete:
-                await self._jobs.put(SyncJob(verdict, what))
+            if not self._options.delete:
+                return
+            if not self._origin_has_objects:
+                raise ProxyError(
+                    f"{self._origin.name}: {self._origin} has no object, so --delete would delete "
+                    f"every copy in {self._target}; correct bucket or prefix, or delete by hand"
+                )
+            await self._jobs.put(SyncJob(verdict, what))
 
     async def _work(self) -> None:
         while (job := await self._jobs.get()) is not None:
@@ -363,8 +378,8 @@ class Replicator:
         )
 
 
-async def _try(location: BucketLocation) -> None:
-    """List one key, so that a bucket that cannot be used fails at once.
+async def _has_objects(location: BucketLocation) -> bool:
+    """List one key: whether there is any; True if the bucket is too busy to say.
 
     Raises:
         ProxyError: The bucket cannot be used.
@@ -372,7 +387,9 @@ async def _try(location: BucketLocation) -> None:
     arguments: dict[str, Any] = {"MaxKeys": 1, **location.arguments()}
     try:
         async with opened_light(location, attempts=2) as client:
-            await client.list_objects_v2(Prefix=location.entry.prefix, **arguments)
+            found = await client.list_objects_v2(Prefix=location.entry.prefix, **arguments)
     except FAULTS as error:
         if kind_of(error) is not ErrorKind.BUSY:  # the listing will ask again, for two minutes
             raise as_ours(error, location) from error
+        return True
+    return bool(found[PAGE].objects)
