@@ -11,7 +11,7 @@ import yaml
 
 from nearbucket.analysis.answers import Recommendation
 from nearbucket.analysis.policies.traffic_tables import TrafficTables
-from nearbucket.analysis.policies.what_if import usual_policy, what_if
+from nearbucket.analysis.policies.what_if import PolicyForecast, month_bill, usual_policy
 from nearbucket.analysis.recommending.recommendation import NothingRecommended, recommend
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Settings
@@ -79,11 +79,18 @@ def first_half(seed: int) -> Recommendation:
 
 def applied(found: Recommendation, traffic: Traffic) -> WhatIf:
     settings = Settings.model_validate(yaml.safe_load(found.yaml))
-    return what_if(tables_of(traffic), settings, PAYG, month_usage(traffic))
+    return what_if(traffic, settings)
 
 
 def usual(traffic: Traffic) -> WhatIf:
-    return what_if(tables_of(traffic), usual_policy(ORIGIN), PAYG, month_usage(traffic))
+    return what_if(traffic, usual_policy(ORIGIN))
+
+
+def what_if(traffic: Traffic, policy: Settings, prices: Tariff = PAYG) -> WhatIf:
+    """What a configuration would redirect and save in a month."""
+    tables = tables_of(traffic)
+    money = month_bill(tables, prices, month_usage(traffic))
+    return PolicyForecast(tables, policy, money).what_if()
 
 
 def line(found: Recommendation, name: str) -> RecommendedLine:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from nearbucket.analysis.policies.what_if import what_if
 from nearbucket.analysis.recommending.recommendation import NothingRecommended
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Settings
@@ -35,8 +34,8 @@ from tests.analysis.recommending import (
     line,
     some,
     steady,
-    tables_of,
     usual,
+    what_if,
     why_nothing,
 )
 
@@ -65,7 +64,7 @@ def test_it_saves_nearly_all_that_copies_of_everything_everywhere_save(seed: int
             ]
         }
     )
-    most = what_if(tables_of(traffic), everything, PAYG, month_usage(traffic))
+    most = what_if(traffic, everything)
     found = applied(first_half(seed), traffic)
     assert found.saving_usd_month >= 0.97 * most.saving_usd_month
     assert found.redirects_month <= 0.6 * most.redirects_month
@@ -190,7 +189,7 @@ def test_on_any_traffic_the_figures_keep_within_the_bill(seed: int) -> None:
     assert found.low <= found.saving_usd_month <= found.high <= whole
     assert found.costs_usd_month >= 0
     again = Settings.model_validate(yaml.safe_load(found.yaml))
-    same = what_if(tables_of(traffic), again, prices, month_usage(traffic))
+    same = what_if(traffic, again, prices)
     assert same.saving_usd_month == pytest.approx(found.saving_usd_month)
     chosen = [each for each in found.why if each.chosen and each.kind == "pattern"]
     assert sum(each.saving_usd_month for each in chosen) == pytest.approx(found.saving_usd_month)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.analysis.policies.traffic_tables import TrafficTables
-from nearbucket.analysis.policies.what_if import usual_policy, what_if, what_if_and_next_regions
+from nearbucket.analysis.policies.what_if import usual_policy, what_if_and_next_regions
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.config.prices import GB, MONTH_DAYS, Prices
 from nearbucket.config.settings import Settings
@@ -19,6 +19,7 @@ from nearbucket.policy.model import Reason, Request
 from nearbucket.pricing.bill import Usage, bill
 from nearbucket.pricing.tariff import tariff
 from tests.analysis.made_traffic import MIB, fact, month_usage, traffic_of
+from tests.analysis.recommending import PAYG, what_if
 from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, engine, settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Decision
     from tests.analysis.made_traffic import Fact
 
-PAYG = tariff(Prices())
 FLAT = tariff(Prices(cdn_per_gb=0.05))
 """One price for each GB, so that dollars are easily computed."""
 CLIENTS = {"us-east-1": EAST, "us-west-2": WEST, "eu-west-1": ELSEWHERE, "UNKNOWN": OUTSIDE}
@@ -37,7 +37,7 @@ HOST = "downloads.example.com"
 
 def forecast(rows: Sequence[Fact], days: float = MONTH_DAYS, **site: Any) -> WhatIf:
     traffic = traffic_of(rows, days)
-    return what_if(TrafficTables(traffic), settings(site=site), FLAT, month_usage(traffic))
+    return what_if(traffic, settings(site=site), FLAT)
 
 
 def redirects(**odd: Any) -> float:
@@ -141,7 +141,7 @@ def test_an_object_of_unknown_size_is_below_any_floor() -> None:
     traffic = traffic_of([fact("a.tar.gz")], MONTH_DAYS, sizes={})
     for floor, count in ((0, 1), (1, 0)):
         policy = settings(site={"redirect": {"min_size": floor}})
-        found = what_if(TrafficTables(traffic), policy, PAYG, month_usage(traffic))
+        found = what_if(traffic, policy)
         assert found.redirects_month == pytest.approx(count)
 
 
@@ -152,9 +152,7 @@ def test_the_size_may_be_known_from_another_host() -> None:
     objects[1]["size"] = None
     one = replace(traffic, objects=traffic.objects.from_pylist(objects, traffic.objects.schema))
     policy = settings(site={"redirect": {"min_size": 1}})
-    assert what_if(
-        TrafficTables(one), policy, PAYG, month_usage(one)
-    ).redirects_month == pytest.approx(2)
+    assert what_if(one, policy).redirects_month == pytest.approx(2)
 
 
 def test_a_period_is_scaled_to_a_month() -> None:
@@ -182,7 +180,7 @@ def test_each_site_has_its_own_policy() -> None:
         for host in ("one.example", "two.example", "three.example")
     ]
     traffic = traffic_of(rows, MONTH_DAYS)
-    found = what_if(TrafficTables(traffic), policy, FLAT, month_usage(traffic))
+    found = what_if(traffic, policy, FLAT)
     assert found.redirects_month == pytest.approx(2)
     assert found.policy == (
         "one.example: *.tar.*z*; us-east-1 and us-west-2 | two.example: *.iso; us-west-2"
@@ -230,7 +228,7 @@ def test_objects_that_no_one_requested_are_copied_too() -> None:
     unasked = fact("b.tar.gz", "UNKNOWN", requests=0)
     sizes = {"a.tar.gz": GB, "b.tar.gz": 3 * GB}
     traffic = traffic_of([*old("a.tar.gz", "us-west-2", GB), unasked], MONTH_DAYS, sizes)
-    found = what_if(TrafficTables(traffic), settings(), FLAT, month_usage(traffic))
+    found = what_if(traffic, settings(), FLAT)
     assert found.redirects_month == pytest.approx(1)
     costs = GET + (4 * TRANSFER + 2 * PUT) / 12 + 4 * STORAGE
     assert found.costs_usd_month == pytest.approx(costs)
@@ -273,7 +271,7 @@ def test_transfer_costs_only_at_the_site_whose_bucket_is_in_another_region(first
         for host, requests in (("near.example", 1), ("far.example", 1000))
     ]
     traffic = traffic_of(rows, MONTH_DAYS)
-    found = what_if(TrafficTables(traffic), policy, FLAT, month_usage(traffic))
+    found = what_if(traffic, policy, FLAT)
     copy = TRANSFER + PUT + STORAGE  # all within the month, as the log has one day
     assert found.costs_usd_month == pytest.approx(1001 * GET + 1000 * TRANSFER + copy)
 
@@ -283,9 +281,7 @@ def test_a_redirect_saves_the_cheapest_gigabytes() -> None:
     rows = [fact("a.tar.gz", "us-east-1", tb * GB, requests=46),
             fact("b.zip", "UNKNOWN", tb * GB, requests=254)]  # fmt: skip
     traffic = traffic_of(rows, MONTH_DAYS)
-    found = what_if(
-        TrafficTables(traffic), settings(site={"targets": AT_HOME}), PAYG, month_usage(traffic)
-    )
+    found = what_if(traffic, settings(site={"targets": AT_HOME}))
     before = Usage({"north-america": 300 * tb})
     after = Usage({"north-america": 254 * tb})
     expected = bill(before, PAYG) - bill(after, PAYG)
@@ -298,9 +294,7 @@ def test_a_price_of_ones_own_for_a_region_counts_instead_of_the_tier() -> None:
     traffic = traffic_of(rows, MONTH_DAYS)
     for price, saved in ((0.01, 50.0), (1.0, bill(month_usage(traffic), PAYG))):
         own = tariff(Prices(region_per_gb={"us-east-1": price}))
-        found = what_if(
-            TrafficTables(traffic), settings(site={"targets": AT_HOME}), own, month_usage(traffic)
-        )
+        found = what_if(traffic, settings(site={"targets": AT_HOME}), own)
         assert found.saving_usd_month == pytest.approx(saved - found.costs_usd_month)
 
 
@@ -324,7 +318,7 @@ def test_each_further_region_has_what_its_bucket_alone_would_add() -> None:
     own, further = what_if_and_next_regions(
         TrafficTables(traffic), settings(), FLAT, month_usage(traffic)
     )
-    assert own == what_if(TrafficTables(traffic), settings(), FLAT, month_usage(traffic))
+    assert own == what_if(traffic, settings(), FLAT)
     first, second = further
     assert (first.region, second.region) == ("eu-west-1", "ap-south-1")
     copies = (TRANSFER + PUT) / 12 + STORAGE
@@ -345,7 +339,7 @@ def test_without_a_configuration_archives_and_two_regions_are_assumed() -> None:
     for origin, other in (("us-east-1", "us-west-2"), ("us-west-2", "us-east-1")):
         policy = usual_policy(origin)
         assert list(policy.sites[0].targets) == [origin, other]
-        found = what_if(TrafficTables(traffic), policy, FLAT, month_usage(traffic))
+        found = what_if(traffic, policy, FLAT)
         assert found.redirects_month == pytest.approx(2)  # *.sha256 is excluded by default
         assert found.policy == f"*.tar.*z*; {origin} and {other}"
 

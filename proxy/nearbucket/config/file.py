@@ -103,9 +103,7 @@ def load_with_sources(
         raise ConfigError(messages(error, sources)) from None
 
 
-def load_regions(
-    path: ConfigFile | None = None, environ: Mapping[str, str] = os.environ
-) -> Regions:
+def load_regions(path: ConfigFile | None) -> Regions:
     """The ``regions`` section alone, even if other sections are wrong or there is no file.
 
     Raises:
@@ -113,7 +111,7 @@ def load_regions(
     """
     document, name = _read(path), name_of(path)
     _refuse_literal_password(document, name)
-    sources = _sources(document, name, environ)
+    sources = _sources(document, name, os.environ)
     try:
         return Regions.model_validate(sources.data.get("regions") or {})
     except ValidationError as error:

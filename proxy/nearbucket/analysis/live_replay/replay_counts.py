@@ -38,7 +38,6 @@ class ReplayCounts:
         redirects: Expected redirects by site and region of the client.
         bytes: Bytes that they save, by site and region.
         unknown: Expected redirects for which the log does not know the bytes.
-        answered_redirects: Redirects to a target that were answered.
         differing: Other requests by expected and given answer.
     """
 
@@ -48,7 +47,6 @@ class ReplayCounts:
     redirects: Counter[tuple[str, str]] = field(default_factory=Counter)
     bytes: Counter[tuple[str, str]] = field(default_factory=Counter)
     unknown: int = 0
-    answered_redirects: int = 0
     differing: dict[tuple[str, str], DifferingAnswers] = field(default_factory=dict)
 
     def expect(self, expected: ExpectedAnswer, size: int | None) -> None:
@@ -63,7 +61,6 @@ class ReplayCounts:
     def answer(self, request: SentRequest, expected: ExpectedAnswer, given: str) -> None:
         """Count an answer, in words like those of ``X-Nearbucket``."""
         self.unanswered += given == NO_ANSWER
-        self.answered_redirects += given.startswith("redirect in-region ")
         wanted = f"{expected.words} {expected.region}"
         if given == wanted:
             self.agreed += 1

@@ -160,15 +160,13 @@ def month_bill(tables: TrafficTables, tariff: Tariff, usage: Usage) -> MonthBill
     return MonthBill(tariff, usage, MONTH_DAYS / tables.period if tables.period else 0.0)
 
 
-def what_if(tables: TrafficTables, policy: Settings, tariff: Tariff, usage: Usage) -> WhatIf:
-    """What a configuration would redirect and save in a month."""
-    return PolicyForecast(tables, policy, month_bill(tables, tariff, usage)).what_if()
-
-
 def what_if_and_next_regions(
     tables: TrafficTables, policy: Settings, tariff: Tariff, usage: Usage
 ) -> tuple[WhatIf, tuple[NextRegion, ...]]:
-    """The same, and what each further bucket would bring with the same patterns and size floor."""
+    """What a configuration would redirect and save in a month, and what a further bucket would.
+
+    The further bucket has copies by the same patterns and size floor.
+    """
     further = _regions_without_target(tables, policy)
     forecast = PolicyForecast(tables, policy, month_bill(tables, tariff, usage), further)
     return forecast.what_if(), forecast.next_regions()

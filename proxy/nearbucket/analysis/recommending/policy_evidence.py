@@ -29,16 +29,10 @@ class Doubt(NamedTuple):
     Attributes:
         low: Lowest saving to expect in a month.
         high: Highest.
-        fits: Number of fits, each without some of the days.
-        same_patterns: In how many of them the same patterns were found.
-        same_regions: In how many the same regions.
     """
 
     low: float
     high: float
-    fits: int
-    same_patterns: int
-    same_regions: int
 
 
 def weakness(daily: Sequence[float], networks: Mapping[str, float], whole_days: int) -> str | None:
@@ -107,11 +101,7 @@ def _weakness(facts: PolicyFacts, slots: Collection[Slot], regions: Collection[s
 
 
 def doubt(
-    valuation: Valuation,
-    prices: Mapping[str, float],
-    policy: FittedPolicy,
-    weak: Collection[str],
-    saving: float,
+    valuation: Valuation, prices: Mapping[str, float], weak: Collection[str], saving: float
 ) -> Doubt:
     """Fit again without single days, and see what those policies would have saved on them.
 
@@ -119,21 +109,16 @@ def doubt(
     """
     days = valuation.facts.days
     if valuation.facts.whole_days < FEWEST_DAYS:
-        return Doubt(min(0.0, saving), saving, 0, 0, 0)
+        return Doubt(min(0.0, saving), saving)
     values = [0.0] * days
-    fits: list[FittedPolicy] = []
     regions = [region for region in valuation.facts.regions if region not in weak]
     for fold in range(min(days, _FOLDS)):
         out = range(fold, days, _FOLDS)
         fitted = valuation.worth(prices, without=out).fit(regions, without=weak)
-        fits.append(fitted)
         for day in out:
             values[day] = valuation.worth_of_day(prices, day, fitted.regions).of(fitted)
     error = 2 * stdev(values) * sqrt(1 / days + 1 / MONTH_DAYS)
     return Doubt(
         low=min(saving, mean(values)) - error,
         high=min(saving + error, valuation.money.most),
-        fits=len(fits),
-        same_patterns=sum(set(each.patterns) == set(policy.patterns) for each in fits),
-        same_regions=sum(set(each.regions) == set(policy.regions) for each in fits),
     )

@@ -127,7 +127,7 @@ def _recommendation(
 ) -> Recommendation:
     """The recommendation, still without YAML."""
     found = forecast.what_if()
-    expected = doubt(valuation, fit.prices, fit.policy, fit.weak, found.saving_usd_month)
+    expected = doubt(valuation, fit.prices, fit.weak, found.saving_usd_month)
     worth = valuation.worth(fit.prices)
     reasons = RecommendationReasons(valuation, worth, fit.policy, fit.weak, forecast, site)
     return Recommendation(

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-TB = 1024**4
-
 _STEP = 1024
 _VOLUMES = ("bytes", "KB", "MB", "GB", "TB", "PB")
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")

@@ -18,8 +18,6 @@ from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.sdk_client import as_ours, code_of, is_unreachable, kind_of, meaning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nearbucket.errors import ProxyError
 
 _REGION = "us-east-1"
@@ -33,17 +31,16 @@ _TEXTS = {
 """What helps where the fix in the table of errors is one for ``sync``."""
 
 
-def ambient_bucket(name: str, environ: Mapping[str, str] = os.environ) -> BucketLocation:
+def ambient_bucket(name: str) -> BucketLocation:
     """Where a bucket is.
 
-    Args:
-        name: The bucket's name.
-        environ: ``AWS_REGION``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL_S3`` and
-            ``AWS_ENDPOINT_URL``, as the AWS SDK reads them.
+    That is told by ``AWS_REGION``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL_S3`` and
+    ``AWS_ENDPOINT_URL``, as the AWS SDK reads them.
 
     Raises:
         ConfigError: It is no name of a bucket, or a variable has a wrong value.
     """
+    environ = os.environ
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     try:

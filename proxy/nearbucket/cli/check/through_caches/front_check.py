@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ANALYTICS = "_ga"
 """A cookie of an analytics tool, which browsers send to all hosts of a domain."""
 
-_FORBIDDEN, _MISDIRECTED, _ERROR = 403, 421, 400
+_MISDIRECTED, _ERROR = 421, 400
 _UNCACHED = "caching disabled, or a minimum TTL of 0 (CloudFront: CachingDisabled)"
 
 
