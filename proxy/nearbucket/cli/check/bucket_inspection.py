@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 """Time limit of one request, with a second attempt."""
 
+ALLOW_READING = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"
+
 _SERVER_ERROR = 500
 
 
@@ -47,6 +49,14 @@ class BucketInquiry:
     async def ask(self, operation: str, key: str | None = None, **more: Any) -> Any | Exception:
         """S3's answer to an operation on the bucket or one of its objects, or the error."""
         return await self._ask(operation, **self.location.arguments(key), **more)
+
+    async def read_error(self, key: str) -> Exception | None:
+        """Why the first byte of an object cannot be read; None if it can."""
+        answer = await self.ask("get_object", key, Range="bytes=0-0")
+        if isinstance(answer, Exception):
+            return answer
+        answer["Body"].close()
+        return None
 
     async def exists_in_any_account(self) -> bool:
         """Whether the bucket exists, whichever account owns it."""
@@ -181,6 +191,12 @@ def trouble(error: Exception, location: BucketLocation) -> Finding:
     text = "no AWS credentials found" if isinstance(error, NoCredentialsError) else meaning(error)
     fix = f"{GIVE_KEYS}, {OR_CONFIGURE}"
     return Finding(Level.WRONG, location.name, "credentials", f"{name}: {text}", fix)
+
+
+def cannot_read(location: BucketLocation, key: str) -> Finding:
+    """The finding for an object that the credentials may not read."""
+    text = f"{key} cannot be read"
+    return Finding(Level.WRONG, location.name, "bucket", text, ALLOW_READING, (key,))
 
 
 def _headers(answer: Any | Exception) -> dict[str, str]:

@@ -14,6 +14,7 @@ from nearbucket.cli.check.bucket_inspection import (
     SECONDS,
     BucketInquiry,
     InspectedBucket,
+    cannot_read,
     cors_finding,
     inspect,
     trouble,
@@ -22,7 +23,7 @@ from nearbucket.cli.check.client_probe import target_finding
 from nearbucket.cli.check.failover_sample import failover_findings
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.cli.check.replica_sample import (
-    ReplicaState,
+    THERE,
     Sample,
     compared,
     is_lacking,
@@ -232,17 +233,12 @@ class _Site:
     ) -> list[Finding]:
         """Read a byte of the largest object: the rights to list, read and decrypt are separate."""
         largest = max(sample.objects, key=lambda each: each.size)
-        answer = await origin.ask("get_object", largest.key, Range="bytes=0-0")
-        if not isinstance(answer, Exception):
-            answer["Body"].close()
+        error = await origin.read_error(largest.key)
+        if error is None or kind_of(error) is ErrorKind.EMPTY:  # it has no first byte
             return []
-        if kind_of(answer) is ErrorKind.EMPTY:  # an empty object has no first byte
-            return []
-        if kind_of(answer) is not ErrorKind.NOT_ALLOWED:
-            return [trouble(answer, location)]
-        text = f"{largest.key} cannot be read"
-        fix = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"
-        return [Finding(Level.WRONG, location.name, "bucket", text, fix, (largest.key,))]
+        if kind_of(error) is not ErrorKind.NOT_ALLOWED:
+            return [trouble(error, location)]
+        return [cannot_read(location, largest.key)]
 
     async def _target(
         self,
@@ -268,7 +264,7 @@ class _Site:
             found += sample_findings(
                 location.name, objects, redirect.verify, fix, adopt=adopt, rule=rule
             )
-        there = next((each.what for each in objects if each.state in _THERE), None)
+        there = next((each.what for each in objects if each.state in THERE), None)
         if there is None:
             return found
         url = f"{self.site.targets[regions[0]].location()}/{encode_key(location.key(there.key))}"
@@ -302,14 +298,6 @@ class _Site:
         site = f" --site '{self.site.name}'" if several else ""
         command = f"run nearbucket sync{self._named}{site} --region {regions[0]}"
         return command, f"{command} --adopt"
-
-
-_THERE = {
-    ReplicaState.SAME,
-    ReplicaState.OTHER_ETAG,
-    ReplicaState.OTHER_PARTS,
-    ReplicaState.UNTOLD,
-}
 
 
 def _owners(settings: Settings) -> list[Finding]:

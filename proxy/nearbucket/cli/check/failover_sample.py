@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nearbucket.cli.check.bucket_inspection import ALLOW_READING, cannot_read
 from nearbucket.cli.check.finding import Finding, Level
-from nearbucket.cli.check.replica_sample import ReplicaState, Sample, compared, take
+from nearbucket.cli.check.replica_sample import THERE, ReplicaState, Sample, compared, take
 from nearbucket.cli.output import first_names
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.sdk_client import kind_of
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
 
     from nearbucket.cli.check.bucket_inspection import BucketInquiry
     from nearbucket.cli.check.replica_sample import ComparedObject
-
-_SENT = {
-    ReplicaState.SAME,
-    ReplicaState.OTHER_ETAG,
-    ReplicaState.OTHER_PARTS,
-    ReplicaState.UNTOLD,
-}
-"""States of copies that are sent while the origin fails: ETag or size equal the origin's."""
 
 
 async def failover_findings(
@@ -39,8 +32,8 @@ async def failover_findings(
     if not isinstance(sample, Sample) or not sample.objects:  # the origin's own finding says why
         return []
     objects = await compared(origin, failover, sample, frozenset())
-    there = [each for each in objects if each.state in _SENT]
-    found = [_lacking(failover, objects, state) for state in ReplicaState if state not in _SENT]
+    there = [each for each in objects if each.state in THERE]
+    found = [_lacking(failover, objects, state) for state in ReplicaState if state not in THERE]
     findings = [finding for finding in found if finding is not None]
     if there:
         text = f"{len(there)} of {len(objects)} sampled objects of the origin are there"
@@ -63,19 +56,14 @@ def _lacking(
     )
     fix = "copy all objects of the origin there, as by S3 replication"
     if state in {ReplicaState.REFUSED, ReplicaState.UNKNOWN}:
-        fix = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"
+        fix = ALLOW_READING
     return Finding(Level.WARNING, failover.location.name, "sample", text, fix, names)
 
 
 async def _read(failover: BucketInquiry, there: Sequence[ComparedObject]) -> list[Finding]:
     """Read a byte of the largest object: the rights to list, read and decrypt are separate."""
     key = max(there, key=lambda each: each.what.size).what.key
-    answer = await failover.ask("get_object", key, Range="bytes=0-0")
-    if not isinstance(answer, Exception):
-        answer["Body"].close()
+    error = await failover.read_error(key)
+    if error is None or kind_of(error) is ErrorKind.EMPTY:
         return []
-    if kind_of(answer) is ErrorKind.EMPTY:
-        return []
-    fix = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"
-    name = failover.location.name
-    return [Finding(Level.WRONG, name, "bucket", f"{key} cannot be read", fix, (key,))]
+    return [cannot_read(failover.location, key)]

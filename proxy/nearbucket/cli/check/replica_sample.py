@@ -142,7 +142,8 @@ async def _compared(
 ) -> ComparedObject:
     head = await target.ask("head_object", what.key)
     if code_of(head) == NO_DOCUMENT:
-        head = await _explained(target, what.key, head)
+        # the document of a GET tells why
+        head = await target.read_error(what.key) or head
     if isinstance(head, Exception):
         state = _ERRORS.get(kind_of(head), ReplicaState.UNKNOWN)
         error = meaning(head) or "no answer in time"
@@ -153,15 +154,6 @@ async def _compared(
     else:
         state, error = await _state(origin, target, what, head), ""
     return ComparedObject(what, state, error, await _replication(origin, what, state))
-
-
-async def _explained(target: BucketInquiry, key: str, error: Exception) -> Exception:
-    """The error of a GET, whose document tells why, for that of a HEAD."""
-    answer = await target.ask("get_object", key, Range="bytes=0-0")
-    if isinstance(answer, Exception):
-        return answer
-    answer["Body"].close()
-    return error
 
 
 _ERRORS: dict[ErrorKind | None, ReplicaState] = {
@@ -205,6 +197,9 @@ async def _state(
 
 _SETTLED = {Verdict.COPY: ReplicaState.VERSION, Verdict.OTHER_PARTS: ReplicaState.OTHER_PARTS}
 _LACKING = (ReplicaState.ABSENT, ReplicaState.SIZE, ReplicaState.VERSION)
+_UNPROVEN = (ReplicaState.OTHER_PARTS, ReplicaState.UNTOLD)
+THERE = frozenset({ReplicaState.SAME, ReplicaState.OTHER_ETAG, *_UNPROVEN})
+"""States of copies that clients can read; ETag or size equal the origin's."""
 
 
 async def _replication(origin: BucketInquiry, what: ListedObject, state: ReplicaState) -> str:
@@ -284,9 +279,6 @@ def _judged(state: ReplicaState, error: str, verify: str) -> tuple[Level, str, s
     level = Level.WARNING if verify == "none" else Level.WRONG
     more = ", or missing if listing is not allowed either"
     return level, more, "allow s3:GetObject on the target (with KMS kms:Decrypt too)"
-
-
-_UNPROVEN = (ReplicaState.OTHER_PARTS, ReplicaState.UNTOLD)
 
 
 def _unproven(state: ReplicaState, verify: str, adopt: str) -> tuple[Level, str, str]:
