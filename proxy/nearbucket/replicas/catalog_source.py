@@ -17,13 +17,12 @@ from nearbucket.policy.rules import SitePolicy
 from nearbucket.policy.selection import has_url, key_prefixes
 from nearbucket.replicas.inventory_report import not_listed, report_of
 from nearbucket.replicas.object_version import CatalogBatch
-from nearbucket.replicas.replica_rule import barriers_of
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.sdk.bucket_listing import objects_of, pages_of
 from nearbucket.s3.sdk.light_client import opened_light
 from nearbucket.s3.sdk.sdk_client import FAULTS, kind_of, meaning, told_by_get
-from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
+from nearbucket.s3.unreadable import Unreadable, barriers_of, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence

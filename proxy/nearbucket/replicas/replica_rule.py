@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.policy.model import Reason
 from nearbucket.replicas.health.client_target import ClientTarget
 from nearbucket.replicas.object_version import ABSENT
-from nearbucket.s3.unreadable import Unreadable
+from nearbucket.s3.unreadable import barriers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,12 +166,6 @@ class ReplicaRule(NamedTuple):
             if (entry := bucket.get(key)) is None
             or now - entry.seen > self.valid_for(known or [entry])
         ]
-
-
-def barriers_of(site: Site) -> frozenset[str]:
-    """What keeps clients of a site from reading a copy: KMS keys can be used by signed URLs."""
-    signed = site.redirect.presign is not None
-    return frozenset(Unreadable) - ({Unreadable.KMS} if signed else set())
 
 
 def _in_words(bucket: BucketCache, key: str, now: float) -> str:

@@ -23,10 +23,10 @@ from nearbucket.replicas.health.client_target import target_text, target_uses
 from nearbucket.replicas.health.health_check import HealthChecker
 from nearbucket.replicas.object_cache import ObjectCache
 from nearbucket.replicas.origin_versions import LATELY, OriginVersions
-from nearbucket.replicas.replica_rule import NO_COPY, ReplicaRule, barriers_of, etags_of
+from nearbucket.replicas.replica_rule import NO_COPY, ReplicaRule, etags_of
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sigv4 import Signer
-from nearbucket.s3.unreadable import SOON
+from nearbucket.s3.unreadable import SOON, barriers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

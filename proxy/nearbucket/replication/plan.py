@@ -14,7 +14,7 @@ from nearbucket.errors import ConfigError
 from nearbucket.policy.selection import chooser, key_prefixes, key_suffixes
 from nearbucket.replication.step_order import CircleError, in_order, overlapping
 from nearbucket.s3.bucket_location import BucketLocation, origin_of, origins_of, target_of
-from nearbucket.s3.unreadable import Unreadable
+from nearbucket.s3.unreadable import Unreadable, barriers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -106,14 +106,12 @@ def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
         if not regions or region in regions:
             target = target_of(site, region)
             found.setdefault(target.full_prefix, (target, []))[1].append(region)
-    signed = {Unreadable.KMS} if site.redirect.presign else set()
-    barriers = frozenset(Unreadable) - signed
     paths = site.redirect.paths
     which = chooser(site), key_prefixes(paths), key_suffixes(paths)
     origin = origin_of(site)
     for target, names in found.values():
         if not target.is_at(origin):
-            yield SyncStep(site.name, tuple(names), origin, target, *which, barriers)
+            yield SyncStep(site.name, tuple(names), origin, target, *which, barriers_of(site))
 
 
 def _in_order(steps: Sequence[SyncStep]) -> list[SyncStep]:

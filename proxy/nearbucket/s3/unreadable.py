@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nearbucket.config.sites import Site
+
 
 class Unreadable(StrEnum):
     """What keeps clients from reading an object."""
@@ -29,6 +31,12 @@ class Unreadable(StrEnum):
     """A request without a signature is answered 400."""
     CUSTOMER_KEY = "encrypted with a customer-provided key"
     """A request without that key is answered 400, also a HEAD."""
+
+
+def barriers_of(site: Site) -> frozenset[Unreadable]:
+    """What keeps clients of a site from reading a copy: KMS keys can be used by signed URLs."""
+    signed = site.redirect.presign is not None
+    return frozenset(Unreadable) - ({Unreadable.KMS} if signed else set())
 
 
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})

@@ -39,7 +39,6 @@ from nearbucket.policy.object_keys import encode_key
 from nearbucket.policy.selection import chooser
 from nearbucket.pricing.tariff import tariff
 from nearbucket.replicas.list_verification import verification_usd_hour
-from nearbucket.replicas.replica_rule import barriers_of
 from nearbucket.s3.bucket_location import origin_of, origins_of, target_of
 from nearbucket.s3.client_request import request_byte
 from nearbucket.s3.error_codes import ErrorKind
@@ -47,6 +46,7 @@ from nearbucket.s3.http_session import client_session
 from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sdk.sdk_client import kind_of, opened
 from nearbucket.s3.sigv4 import Signer
+from nearbucket.s3.unreadable import barriers_of
 from nearbucket.supervisor.snapshot import targets_in_other_regions, targets_without_owner
 
 if TYPE_CHECKING:
