@@ -7,8 +7,6 @@ style sheet whose SHA-256 it names.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ from nearbucket.analysis.report.chart_data import chart_data, script_text
 from nearbucket.analysis.report.figures import period
 from nearbucket.analysis.report.findings import headline, scope_text, title
 from nearbucket.analysis.report.html_policy import policy_section
-from nearbucket.analysis.report.markup import Html, Part, element, joined
+from nearbucket.analysis.report.markup import Html, Part, element, joined, source_hash
 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import Report
@@ -58,15 +56,11 @@ def _own(name: str) -> str:
 
 
 def _policy(style: str, *scripts: str) -> str:
-    allowed = " ".join(_hash(script) for script in scripts)
+    allowed = " ".join(source_hash(script) for script in scripts)
     return (
-        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; base-uri 'none'; "
-        "form-action 'none'"
+        f"default-src 'none'; script-src {allowed}; style-src {source_hash(style)}; "
+        "base-uri 'none'; form-action 'none'"
     )
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def _header(report: Report, name: str) -> Html:

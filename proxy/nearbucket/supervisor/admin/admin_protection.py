@@ -7,12 +7,11 @@ meanwhile (DNS rebinding). So host names that can be registered publicly are ref
 
 from __future__ import annotations
 
-from base64 import b64encode
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from nearbucket.analysis.report.markup import source_hash
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.engine import host_name
 
@@ -40,13 +39,9 @@ def is_private(authority: str, names: Collection[str]) -> bool:
 def content_security_policy(script: str, style: str) -> str:
     """Only this script and this style, and requests to this host."""
     return (
-        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
+        f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)}; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def protect(app: web.Application, names: Collection[str], *, script: str, style: str) -> None:
