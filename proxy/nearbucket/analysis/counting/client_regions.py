@@ -37,7 +37,6 @@ def add_regions(store: AggregateStore, table: RegionTable) -> list[str]:
         The names of the regions by their numbers.
     """
     names = {name: number for number, name in enumerate(OUTSIDE)}
-    networks: dict[bytes, int] = {}
     connection = store.connection
     connection.register("made", _SCHEMA.empty_table())
     connection.execute("CREATE TABLE regions AS FROM made")
@@ -55,12 +54,7 @@ def add_regions(store: AggregateStore, table: RegionTable) -> list[str]:
                 of_client.append(None)
                 continue
             regions.append(names.setdefault(region, len(names)))
-            start = packed[:_V4_BYTES] if len(packed) == _V4 else packed[:_V6_BYTES]
-            number = networks.get(start)
-            if number is None:
-                number = int.from_bytes(start, "big") | (_SIX if len(start) == _V6_BYTES else 0)
-                networks[start] = number
-            of_client.append(number)
+            of_client.append(_network_number(packed))
         columns = [batch.column("client"), batch.column("amazon"), regions, of_client]
         made = pa.table(columns, schema=_SCHEMA)
         connection.register("made", made)
@@ -79,6 +73,13 @@ def _in_order(connection: duckdb.DuckDBPyConnection, names: list[str]) -> list[s
         connection.execute(_RENUMBER)
         connection.unregister("numbers")
     return ordered
+
+
+def _network_number(packed: bytes) -> int:
+    """The /24 or /56 of an address as a number, which ``network_text`` reads."""
+    if len(packed) == _V4:
+        return int.from_bytes(packed[:_V4_BYTES], "big")
+    return int.from_bytes(packed[:_V6_BYTES], "big") | _SIX
 
 
 def network_text(number: int) -> str:

@@ -12,13 +12,13 @@ from nearbucket.analysis.report.findings import (
     place,
 )
 from nearbucket.analysis.report.markup import Column, Html, Part, bar, element, joined, table
+from nearbucket.config.prices import GB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nearbucket.analysis.answers import NamedTraffic, Report
 
-_GB = 1024**3
 _BYTES, _REQUESTS = Column("bytes", "n"), Column("requests", "n")
 _ADDRESSES = Column("addresses", "n less")
 
@@ -194,7 +194,7 @@ def geographies_table(report: Report) -> Part:
     removed = found.gb_month if found else {}
     columns = (Column("edge in"), Column("now", "n"), Column("with the recommended policy", "n"))
     rows = [
-        (name, volume(gb * _GB), volume((gb - removed.get(name, 0)) * _GB) if found else "")
+        (name, volume(gb * GB), volume((gb - removed.get(name, 0)) * GB) if found else "")
         for name, gb in sorted(bill.gb_month.items(), key=lambda pair: -pair[1])
     ]
     return [

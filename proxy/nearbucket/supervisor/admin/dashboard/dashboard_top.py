@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearbucket.analysis.report.figures import harmless, money, plural, volume
 from nearbucket.analysis.report.markup import Html, element
+from nearbucket.config.prices import GB
 from nearbucket.supervisor.admin.dashboard.dashboard_markup import ago, clock, lasted, live
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from nearbucket.analysis.report.markup import Part
 
-GB = 2**30
 _YOUNG = 3600
 
 
