@@ -189,8 +189,6 @@ class _LoggedReplicas:
 
 
 class _SizedReplicas:
-    """The same buckets, with an object whose size is known."""
-
     def __init__(self, others: ReplicaKnowledge, size: int, floors: Floors) -> None:
         self._others, self._size, self._floors = others, size, floors
 
@@ -216,10 +214,14 @@ _REPLICAS: dict[str | None, ReplicaKnowledge] = {
 
 def _replicas(logged: LoggedRequest, size: int | None, floors: Floors) -> ReplicaKnowledge:
     """The buckets as a line implies, and the size of the object."""
-    if size is None:
-        return _REPLICAS.get(logged.reason, ASSUME_REPLICATED)
-    reason = None if logged.reason == Reason.SMALL else logged.reason
-    return _SizedReplicas(_REPLICAS.get(reason, ASSUME_REPLICATED), size, floors)
+    known = size is not None and logged.reason == Reason.SMALL
+    implied = _REPLICAS.get(None if known else logged.reason, ASSUME_REPLICATED)
+    return sized(implied, size, floors)
+
+
+def sized(others: ReplicaKnowledge, size: int | None, floors: Floors) -> ReplicaKnowledge:
+    """The same buckets, with an object of this size; None if it is not known."""
+    return others if size is None else _SizedReplicas(others, size, floors)
 
 
 def _answer(decision: Decision, logged: LoggedRequest) -> ReplayedAnswer:

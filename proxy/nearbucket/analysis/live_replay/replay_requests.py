@@ -10,22 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.analysis.reading import formats
+from nearbucket.analysis.replay import sized
 from nearbucket.policy.engine import ASSUME_REPLICATED
-from nearbucket.policy.model import (
-    UNKNOWN,
-    Reason,
-    Refuse,
-    ReplicaStatus,
-    Request,
-    action_of,
-)
+from nearbucket.policy.model import UNKNOWN, Reason, Refuse, Request, action_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
-    from nearbucket.policy.engine import Engine, ReplicaKnowledge
+    from nearbucket.policy.engine import Engine
 
 _METHODS = frozenset({"GET", "HEAD"})
 _OK, _PARTIAL = 200, 206
@@ -175,21 +169,6 @@ def sizes_of(requests: Iterable[SentRequest]) -> dict[tuple[str, str], int]:
     return sizes
 
 
-class _Small:
-    """Says of every copy that it is below ``redirect.min_size``."""
-
-    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return ReplicaStatus(Reason.SMALL)
-
-    def came_back(
-        self, _site: str, _region: str, _client: str, _key: str, _request: Request
-    ) -> bool:
-        return False
-
-
-_SMALL: ReplicaKnowledge = _Small()
-
-
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """Decides logged requests by a configuration.
@@ -215,11 +194,8 @@ class Expectation:
             if value:
                 headers[name] = value.encode("utf-8", "replace")
         asked = Request(request.method, request.target, headers, request.client)
-        decision = self.engine.decide(asked, ASSUME_REPLICATED)
-        if not isinstance(decision, Refuse):
-            size = self.sizes.get(request.object)
-            if size is not None and size < self.floors.get(decision.site, 0):
-                decision = self.engine.decide(asked, _SMALL)
+        size = self.sizes.get(request.object)
+        decision = self.engine.decide(asked, sized(ASSUME_REPLICATED, size, self.floors))
         if isinstance(decision, Refuse):
             return ExpectedAnswer("refuse", decision.reason.value)
         return ExpectedAnswer(
