@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Self
 from tests.certificates import client_side, server_side
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from nearbucket.config.settings import Tls
 
 ETAG = '"d41d8cd98f00b204e9800998ecf8427e"'
@@ -78,12 +76,7 @@ class ScriptedS3:
         self.endpoint = f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
         for task in self._tasks:

@@ -13,8 +13,6 @@ from yarl import URL
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import TracebackType
-
 COPIES = {"CopyObject", "UploadPartCopy"}
 
 
@@ -67,12 +65,7 @@ class WatchedS3:
         self.endpoint = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for task in self._serving:  # requests that a gate holds for good
             task.cancel()
         await self._runner.cleanup()

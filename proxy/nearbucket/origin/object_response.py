@@ -18,7 +18,6 @@ from nearbucket.s3.receive_buffer import fix_receive_buffer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from types import TracebackType
 
     from nearbucket.origin.failover.rest_of_body import RestResponse
     from nearbucket.origin.response_headers import ResponseHead
@@ -159,12 +158,7 @@ class ObjectResponse:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     async def _resume(self, budget: ResumeBudget, problem: str) -> None:
