@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,9 +17,10 @@ from tests.chaos import (
 from tests.chaos.downloads import Verdict
 from tests.chaos.faults import Act
 from tests.chaos.world import SCENES, world
+from tests.story.failures import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from tests.chaos.stage import Stage
@@ -115,29 +115,11 @@ async def play(  # noqa: PLR0913  # what a run is made of
 
         async def one(scene: Scene, stage: Stage) -> Result:
             async with turn:
-                result = Result(scene, stage, await _one(scene, stage))
+                result = Result(scene, stage, await failure_of(scene.play(stage)))
             ended(result)
             return result
 
         return await asyncio.gather(*map(one, chosen, stages))
-
-
-async def _one(scene: Scene, stage: Stage) -> str:
-    """Play one scene; why it failed."""
-    failures: list[Exception] = []
-    try:
-        await scene.play(stage)
-    except* (AssertionError, TimeoutError) as group:
-        failures = list(_leaves(group))
-    return "; ".join(map(_told, failures[:2]))
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each
 
 
 def logged(results: Iterable[Result]) -> list[str]:
@@ -150,8 +132,3 @@ def logged(results: Iterable[Result]) -> list[str]:
         for line, following in pairwise(lines)
         if following.startswith("Traceback ")
     ]
-
-
-def _told(error: Exception) -> str:
-    line = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{line.name}, line {line.lineno}: {line.line} ({error!r})"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.story import scenes_of_buckets, scenes_of_clients, scenes_of_day, scenes_of_operation
 from tests.story.books import keep_books
+from tests.story.failures import failure_of
 from tests.story.world import SCENES, world
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from tests.s3server import SeaweedFS
@@ -128,31 +128,10 @@ async def _all(scenes: list[tuple[Scene, Stage]], ended: Callable[[Scene, str], 
 
 async def _one(scene: Scene, stage: Stage) -> str:
     """Play one scene; why it failed."""
-    failures: list[AssertionError] = []
     try:
-        await scene.play(stage)
-    except* AssertionError as group:
-        failures = list(_leaves(group))
+        return await failure_of(scene.play(stage))
     finally:
         await stage.end()
-    return "; ".join(map(_told, failures[:2]))
-
-
-def _leaves(group: BaseExceptionGroup[AssertionError]) -> Iterator[AssertionError]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each
-
-
-def _told(error: AssertionError) -> str:
-    line = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"line {line.lineno}: {line.line} ({error})"
-        if str(error)
-        else f"line {line.lineno}: {line.line}"
-    )
 
 
 def _result(scene: Scene, stage: Stage, books: Books, failure: str) -> Result:
