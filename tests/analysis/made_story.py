@@ -34,7 +34,6 @@ BURST_DAY = 5
 """Day of the burst: the first Saturday."""
 ORIGIN = "us-east-1"
 """The region of the origin's bucket."""
-BEST_PATHS = ("dcos/*", "*.qcow2", "blobs/*", "nightly/*", "*.rpm")
 BEST_REGIONS = ("us-east-1", "us-west-2", "eu-west-1")
 HOST = "downloads.example.com"
 

@@ -18,32 +18,24 @@ from nearbucket.analysis.reading.log_reader import (
 )
 from nearbucket.errors import ConfigError
 from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
+from tests import log_lines
 from tests.build import WEST
-from tests.log_lines import LogRecord, line_of
+from tests.log_lines import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 KEY = "/a.tar.gz"
-FULL = LogRecord(
-    time=1785313625.4567,
+FULL = log_lines.FULL._replace(
     client=WEST,
-    peer="127.0.0.1",
-    method="GET",
-    host="dl.example",
     path=KEY,
     status=200,
     bytes=1000,
     seconds=0.01,
-    action="stream",
-    region="us-west-2",
-    reason="shadow",
-    site="*",
     user_agent='curl/8.5.0 (a "b" 100%)',
     referer=None,
     range=None,
-    protocol="HTTP/1.1",
 )
 ASKED = LoggedRequest(WEST, "dl.example", "GET", KEY, FULL.user_agent, None, "shadow")
 CLOUDFRONT = (

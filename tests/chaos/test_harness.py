@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from tests.chaos.fault_proxy import FaultProxy
 from tests.chaos.faults import Act, Fault, Kind, always, bursts, drawn
 from tests.chaos.objects import content
 from tests.e2e.running import free_port
+from tests.scripteds3 import Say, ScriptedS3
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,16 +31,9 @@ def said(body: bytes, length: int | None = None, status: str = "200 OK", more: s
 
 @asynccontextmanager
 async def server(raw: bytes) -> AsyncIterator[int]:
-    """A server that says this to each request, and closes; its port."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(raw)
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
-        yield listening.sockets[0].getsockname()[1]
+    """A server that says this to a request, and closes; its port."""
+    async with ScriptedS3(Say(raw, then="close")) as server:
+        yield int(server.endpoint.rpartition(":")[2])
 
 
 @pytest.mark.parametrize(

@@ -29,16 +29,8 @@ TWO = document(GOOD, syncToken="2")
 
 async def served(answer: bytes, mark: str | None = None) -> tuple[bytes | None, str | None]:
     """The result of a fetch from a server that sends these bytes and closes the connection."""
-
-    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
-        host, port = server.sockets[0].getsockname()
-        return await fetch(f"http://{host}:{port}/", mark, 10.0)
+    async with ScriptedS3(Say(answer, then="close")) as server:
+        return await fetch(f"{server.endpoint}/", mark, 10.0)
 
 
 @pytest.fixture(autouse=True)

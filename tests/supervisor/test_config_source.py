@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from dataclasses import replace
@@ -18,6 +17,7 @@ from nearbucket.s3.sdk.config_object import fetch
 from nearbucket.supervisor import config_source
 from nearbucket.supervisor.config_source import source_of
 from tests.e2e.running import free_port
+from tests.scripteds3 import Say, ScriptedS3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,16 +139,10 @@ async def test_an_object_that_a_signal_could_not_read_is_read_once_it_can_be(
 async def test_an_answer_that_is_no_object_changes_nothing(
     head: bytes, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n%b\r\n\r\nx" % head)
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1")
-    port = server.sockets[0].getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
-    source = source_of(ConfigObject(url, b"", '"known"'))
-    async with server:
+    says = Say(b"HTTP/1.1 200 OK\r\n%b\r\n\r\nx" % head, then="close")
+    async with ScriptedS3(*[says] * 9) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+        source = source_of(ConfigObject(url, b"", '"known"'))
         assert not await source.changed()
     assert "no usable answer" in (source.problem or "")
 
