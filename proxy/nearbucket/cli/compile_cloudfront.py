@@ -122,7 +122,7 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
     if as_json:
         print_json({**facts, "files": sorted(files), "left_out": kept})
     else:
-        rows = [*((name, str(value)) for name, value in facts.items())]
+        rows = [(name, str(value)) for name, value in facts.items()]
         rows += [("file", str(output / name)) for name in sorted(files)]
         print_table(("fact", "value"), [*rows, *(("left out", text) for text in kept)])
     labels = ", ".join(settings.regions.services)

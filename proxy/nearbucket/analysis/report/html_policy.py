@@ -22,8 +22,6 @@ from nearbucket.analysis.report.markup import Column, Html, Part, element, table
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import Recommendation, RecommendedLine, Report
 
-_KINDS = {"exclude": " (excluded)"}
-
 
 def policy_section(report: Report) -> Html:
     """What to change, what that brings, who would notice, and the block to paste."""
@@ -100,7 +98,7 @@ def _why(found: Recommendation, *, chosen: bool) -> Part:
     )  # fmt: skip
     rows = [
         (
-            [path(line.name), _KINDS.get(line.kind) if chosen else None],
+            [path(line.name), " (excluded)" if chosen and line.kind == "exclude" else None],
             *(_figures(line) if line.kind != "floor" else ("", "", "")),
             harmless(line.why, 300),
         )

@@ -234,15 +234,15 @@ def lists(report: Report) -> Iterator[TextTable]:
                     (named(each.name), count(each.requests), volume(each.bytes))
                     for each in rows[:LONGEST_LIST]
                 ),
-                *_more(len(rows), 3),
+                *_more(len(rows)),
             ],
         )
 
 
-def _more(number: int, columns: int) -> list[tuple[str, ...]]:
-    """The last row of a list that is cut."""
+def _more(number: int) -> list[tuple[str, ...]]:
+    """The last row of a list that is cut, which has three columns."""
     text = more(number)
-    return [(text, *[""] * (columns - 1))] if text else []
+    return [(text, "", "")] if text else []
 
 
 def left_out(report: Report) -> Iterator[TextTable]:
@@ -257,7 +257,7 @@ def left_out(report: Report) -> Iterator[TextTable]:
                 (harmless(each.name), harmless(each.why), count(each.lines))
                 for each in scope.damaged[:LONGEST_LIST]
             ),
-            *_more(len(scope.damaged), 3),
+            *_more(len(scope.damaged)),
         ]
         columns = ("file", "what is wrong", ">lines that count")
         yield TextTable("Files that are damaged or left out", columns, files)

@@ -21,7 +21,7 @@ def target_finding(
     """
     level, fix = Level.WRONG, "correct public_url or the region"
     if isinstance(answer, Exception):
-        text = f"{url} cannot be reached from here: {_text(answer)}"
+        text = f"{url} cannot be reached from here: {str(answer) or 'no answer in time'}"
         fix = "check that clients in the region can reach it, for example inside their VPC"
         return Finding(Level.WARNING, place, "clients", text, fix)
     status = answer.status
@@ -42,7 +42,3 @@ def target_finding(
         how = "with a signed URL" if signed else "without a signature"
         level, text, fix = Level.OK, f"{url} can be read {how}", ""
     return Finding(level, place, "clients", text, fix)
-
-
-def _text(error: Exception) -> str:
-    return str(error) or "no answer in time"

@@ -60,7 +60,7 @@ def _admin(settings: Settings) -> Iterator[Finding]:
     text = "the admin port has no authentication and shows the configuration"
     if not _is_public(host):
         return
-    if _is_unspecified(host):
+    if host in {"0.0.0.0", "::"}:
         text = f"{text}; whether only your monitoring reaches it on {host} is not checked"
         yield Finding(Level.NOTE, place, "admin", text, "let a firewall or security group say so")
         return
@@ -82,7 +82,3 @@ def _is_public(host: str) -> bool:
     except ValueError:
         return host != "localhost"
     return address.is_unspecified or address.is_global
-
-
-def _is_unspecified(host: str) -> bool:
-    return host in {"0.0.0.0", "::"}

@@ -25,10 +25,10 @@ MONTH = MONTH_DAYS * 86400
 LEAST = 3600
 """Seconds: the shortest time that a month is computed from."""
 _HOURS = 24
+_REDIRECTED, _STREAMED = "nearbucket_redirected_bytes_total", "nearbucket_streamed_bytes_total"
 _NAMES = (
-    "nearbucket_redirects_total", "nearbucket_redirected_bytes_total",
-    "nearbucket_bypasses_total", "nearbucket_shadow_bytes_total",
-    "nearbucket_streamed_bytes_total",
+    "nearbucket_redirects_total", _REDIRECTED, "nearbucket_bypasses_total",
+    "nearbucket_shadow_bytes_total", _STREAMED,
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ class MonthEstimate:
         times = MONTH / max(end - begin, LEAST)
         usd = savings.of_month(counted, times)
         saved = usd["nearbucket_saved_usd_total"]
-        streamed = _scaled(counted.get(_NAMES[4], {}), times)
+        streamed = _scaled(counted.get(_STREAMED, {}), times)
         tariffs = _tariffs(settings)
         by = next(iter(tariffs.values()))
         whole = whole_bill(by, by.geography)
@@ -97,7 +97,7 @@ class MonthEstimate:
             would_save=usd["nearbucket_shadow_usd_total"],
             still_paid=paid,
             whole_bill=whole,
-            redirected_gb=sum(_scaled(counted.get(_NAMES[1], {}), times).values()),
+            redirected_gb=sum(_scaled(counted.get(_REDIRECTED, {}), times).values()),
             streamed_gb=sum(streamed.values()),
             at_most=by.at_most,
             plan=by.words,
