@@ -34,6 +34,7 @@ from nearbucket.frontend.returning_clients.sibling_ranges import (
 from nearbucket.frontend.returning_clients.stuck_clients import StuckClient, StuckClients
 from nearbucket.origin.conditional_request import one_range, range_size
 from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, ReplicaStatus, Stream
+from nearbucket.policy.preconditions import VERSION_FIELDS
 from nearbucket.replicas.origin_versions import LATELY
 
 if TYPE_CHECKING:
@@ -46,11 +47,6 @@ if TYPE_CHECKING:
     from nearbucket.replicas.replica_status import OlderCopy, ReplicaStatuses
     from nearbucket.s3.presigner import Presigner
 
-
-_CONDITIONS = frozenset({
-    b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range",
-})  # fmt: skip
-"""Fields by which a client names the version that it knows: it gets the new one at once."""
 
 _TURN = 0.01
 """Seconds between two looks whether a download may begin."""
@@ -255,7 +251,8 @@ class Decider:
             or redirects is None
             or not redirects.counts_ranges
             or request.method != "GET"
-            or not _CONDITIONS.isdisjoint(headers)
+            # a client that names the version that it knows gets the new one at once
+            or not VERSION_FIELDS.isdisjoint(headers)
             or one_range(headers.get(b"range", b"").decode("latin-1")) is None
         ):
             return None

@@ -30,7 +30,6 @@ _FROM_FAILOVER = frozenset({200, 206, 304, 416})
 """Statuses of a failover bucket that are passed on. 412 is not: its ETag may be another one."""
 _WITH_OBJECT = frozenset({200, 206, 304})
 _OK, _NOT_FOUND = 200, 404
-_VERSION = "versionId"  # names an object of one bucket only
 
 
 class EarlierAttempt(NamedTuple):
@@ -143,7 +142,7 @@ class SiteOrigins:
     ) -> list[OriginClient]:
         """The origins to ask; those last that are down, or have just failed."""
         origins = self._origins
-        if any(name == _VERSION for name, _ in query):
+        if _is_of_one_bucket(query):
             origins = origins[:1]
         failed = None if earlier is None else earlier.origin
         left = (origin for origin in origins if origin not in failures)
@@ -164,7 +163,7 @@ class SiteOrigins:
     ) -> bool:
         """Whether an answer may be given to the client; learns from those of the first origin."""
         versions = self._versions
-        if versions is None or any(name == _VERSION for name, _ in query):
+        if versions is None or _is_of_one_bucket(query):
             return True
         if not origin.failover:
             if answer.status == _NOT_FOUND:
@@ -193,8 +192,8 @@ class SiteOrigins:
         self, origin: OriginClient, key: str, query: Sequence[tuple[str, str]] = ()
     ) -> RestOfBody:
         """Requests the rest of an object that this origin has begun to send."""
-        one_bucket = any(name == _VERSION for name, _ in query)
-        others = [] if one_bucket else [each for each in self._origins if each is not origin]
+        only = _is_of_one_bucket(query)
+        others = [] if only else [each for each in self._origins if each is not origin]
         suffix = f"?{canonical(query)}" if query else ""
         paths = ((each, each.path_of(key)) for each in (origin, *others))
         return RestOfBody([(each, path + suffix) for each, path in paths if path is not None])
@@ -216,3 +215,8 @@ class SiteOrigins:
             except OriginError as error:
                 failures[origin] = error
         raise self._failure(failures)
+
+
+def _is_of_one_bucket(query: Sequence[tuple[str, str]]) -> bool:
+    """Whether a request names a version of the object, which no other bucket has."""
+    return any(name == "versionId" for name, _ in query)
