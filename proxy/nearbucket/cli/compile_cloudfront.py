@@ -39,7 +39,7 @@ from nearbucket.edge_function.unkept_rules import (
     refuse_unsafe,
 )
 from nearbucket.errors import ConfigError, RangesError
-from nearbucket.supervisor.snapshot import regions_without_prefixes
+from nearbucket.supervisor.config_warnings import regions_without_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -27,6 +27,11 @@ from nearbucket.supervisor.admin.status import status_of
 from nearbucket.supervisor.bucket_listings import LISTED_BY, BucketListings
 from nearbucket.supervisor.certificate_watch import CertificateWatch
 from nearbucket.supervisor.config_source import source_of
+from nearbucket.supervisor.config_warnings import (
+    origins_down,
+    regions_without_prefixes,
+    warn_of_targets,
+)
 from nearbucket.supervisor.observations import (
     LIST_REQUESTS,
     Observations,
@@ -40,12 +45,9 @@ from nearbucket.supervisor.shutdown import Shutdown
 from nearbucket.supervisor.snapshot import (
     engine_of,
     fingerprint,
-    origins_down,
-    regions_without_prefixes,
     restart_needed,
     snapshot_of,
     uses_ambient_credentials,
-    warn_of_targets,
     without_restart,
 )
 from nearbucket.telemetry.embedded_metrics import write_metrics

@@ -47,7 +47,7 @@ from nearbucket.s3.presigner import Presigner
 from nearbucket.s3.sdk.sdk_client import kind_of, opened
 from nearbucket.s3.sigv4 import Signer
 from nearbucket.s3.unreadable import barriers_of
-from nearbucket.supervisor.snapshot import targets_in_other_regions, targets_without_owner
+from nearbucket.supervisor.config_warnings import targets_in_other_regions, targets_without_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

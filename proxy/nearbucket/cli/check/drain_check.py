@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nearbucket.cli.check.finding import Finding, Level
-from nearbucket.supervisor.snapshot import long_drain
+from nearbucket.supervisor.config_warnings import long_drain
 
 if TYPE_CHECKING:
     from nearbucket.config.settings import Settings

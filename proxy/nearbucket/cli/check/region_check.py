@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.errors import ConfigError, RangesError
 from nearbucket.regions.ip_ranges_source import ranges_in_use
-from nearbucket.supervisor.snapshot import regions_without_prefixes
+from nearbucket.supervisor.config_warnings import regions_without_prefixes
 
 if TYPE_CHECKING:
     from nearbucket.config.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nearbucket.cli.check import checks
-from nearbucket.supervisor.snapshot import targets_in_other_regions, targets_without_owner
+from nearbucket.supervisor.config_warnings import targets_in_other_regions, targets_without_owner
 from tests.build import settings
 
 OWNER, HERE = {"expected_owner": "123456789012"}, {"endpoint": "http://127.0.0.1:1"}
