@@ -252,3 +252,11 @@ def gone(pid: int) -> bool:
     with suppress(FileNotFoundError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").split()[2] == "Z"
     return True
+
+
+def until_gone(processes: list[int]) -> None:
+    """Wait for the end of processes."""
+    deadline = time.monotonic() + PATIENCE
+    while not all(map(gone, processes)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

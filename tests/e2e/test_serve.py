@@ -17,7 +17,7 @@ import pytest
 
 from tests.build import VERSION
 from tests.conftest import BIG
-from tests.e2e.running import PATIENCE, Running, free_port, gone, keys_of, site_of
+from tests.e2e.running import PATIENCE, Running, free_port, gone, keys_of, site_of, until_gone
 from tests.ranges_lists import MADE, PUBLISHED, RangesList, needs_published
 
 if TYPE_CHECKING:
@@ -215,10 +215,7 @@ def test_a_changed_file_is_taken_by_itself(plain: Running, s3: LocalS3, tmp_path
 def test_nothing_is_left_when_the_supervisor_is_killed(plain: Running) -> None:
     workers = plain.workers()
     plain.stop(signal.SIGKILL)
-    deadline = time.monotonic() + PATIENCE
-    while not all(gone(worker) for worker in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until_gone(workers)
 
 
 def test_the_log_says_what_runs_and_whom_nobody_is_sent_to(s3: LocalS3, tmp_path: Path) -> None:
@@ -266,9 +263,7 @@ def test_a_port_in_use_is_named_with_the_key(plain: Running, s3: LocalS3, tmp_pa
     second.port = plain.port
     second.write(config_for(s3, folder))
     with second:
-        deadline = time.monotonic() + PATIENCE
-        while not gone(second.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until_gone([second.pid])
         assert second.stop() == 2
     assert "listen.port" in second.errors.read_text(encoding="utf-8")
 

@@ -6,14 +6,13 @@ import http.client
 import os
 import signal
 import socket
-import time
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e.connecting import CLIENTS, Connecting, answer_of
-from tests.e2e.running import PATIENCE, Running, free_port, gone, keys_of, site_of
+from tests.e2e.running import PATIENCE, Running, free_port, keys_of, site_of, until_gone
 from tests.ranges_lists import MADE
 from tests.serving import needs_socket_filters
 
@@ -240,14 +239,6 @@ def test_instances_take_over_from_each_other_and_no_connection_is_reset_or_refus
         assert third.stop() == 0
     assert set(clients.outcomes) <= {"answered", "closing"}
     assert set(monitor.outcomes) == {"answered"}
-
-
-def until_gone(processes: list[int]) -> None:
-    """Wait for the end of processes."""
-    deadline = time.monotonic() + PATIENCE
-    while not all(map(gone, processes)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_an_instance_goes_on_if_the_next_one_ends_before_it_is_ready(

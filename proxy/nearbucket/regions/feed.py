@@ -1,8 +1,8 @@
 """The ranges feed: fetches the list at intervals, and holds back one that looks wrong.
 
 Whatever fails here, the list in use stays in use. Before the first fetch that is the copy on disk,
-or the built-in list. Reading and comparing lists takes 60 ms of CPU
-time, so that is done ``in_background``.
+or the built-in list. Reading and comparing lists takes 60 ms of CPU time, so that is done
+``in_background``.
 """
 
 from __future__ import annotations
