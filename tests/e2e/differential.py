@@ -23,6 +23,7 @@ from yarl import URL
 from tests.build import OUTSIDE
 from tests.conftest import SAMPLES
 from tests.s3server import make_bucket, signer_of
+from tests.storing import put_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -268,7 +269,8 @@ async def fill(server: SeaweedFS) -> dict[str, dict[str, Any]]:
         await make_bucket(client, BUCKET)
         for kind, arguments in OBJECTS.items():
             await client.put_object(Bucket=BUCKET, Key=kind, **arguments)
-        await _in_parts(client, "multipart")
+        parts, kind = (_BYTES[:PART], _BYTES[PART:]), "application/x-tar"
+        await put_in_parts(client, parts, Bucket=BUCKET, Key="multipart", ContentType=kind)
         there = [kind for kind in KINDS if kind != "missing"]
         known = {kind: await _known(client, kind) for kind in there}
         await client.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(_NOBODY_READS))
@@ -286,17 +288,6 @@ _NOBODY_READS = {
         }
     ],
 }
-
-
-async def _in_parts(client: Any, key: str) -> None:
-    named = {"Bucket": BUCKET, "Key": key}
-    upload = await client.create_multipart_upload(**named, ContentType="application/x-tar")
-    named["UploadId"] = upload["UploadId"]
-    parts = []
-    for number, piece in enumerate((_BYTES[:PART], _BYTES[PART:]), start=1):
-        part = await client.upload_part(**named, PartNumber=number, Body=piece)
-        parts.append({"PartNumber": number, "ETag": part["ETag"]})
-    await client.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
 
 
 async def _known(client: Any, key: str) -> dict[str, Any]:

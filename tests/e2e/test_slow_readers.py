@@ -17,6 +17,7 @@ from bench.slow.memory import resident, sockets
 from tests.e2e.running import Running, keys_of
 from tests.e2e.test_serve import BIG_PATH, EAST, OUTSIDE, config_for
 from tests.s3server import SeaweedFS, allow_anonymous, make_bucket
+from tests.storing import put_in_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,15 +54,7 @@ async def put_long_object(server: SeaweedFS) -> None:
     async with server.client() as client:
         await make_bucket(client, BUCKET)
         await allow_anonymous(client, BUCKET)
-        place: dict[str, Any] = {"Bucket": BUCKET, "Key": KEY}
-        upload = (await client.create_multipart_upload(**place))["UploadId"]
-        parts = []
-        for number in range(1, PARTS + 1):
-            sent = await client.upload_part(**place, UploadId=upload, PartNumber=number, Body=PART)
-            parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-        await client.complete_multipart_upload(
-            **place, UploadId=upload, MultipartUpload={"Parts": parts}
-        )
+        await put_in_parts(client, [PART] * PARTS, Bucket=BUCKET, Key=KEY)
 
 
 def origin_of(server: SeaweedFS) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests.storing import put_in_parts
 from tests.story.versions import body
 from tests.story.world import scene
 
@@ -83,17 +84,8 @@ async def copies_made_by_another_tool(stage: Stage) -> None:
 
 async def _upload_in_parts(stage: Stage, key: str) -> None:
     data = body(key, 1, stage.histories[key].size)
-    where = {"Bucket": stage.target_bucket, "Key": stage.folder + key}
-    upload = (await stage.s3.create_multipart_upload(**where))["UploadId"]
-    parts = []
-    for number, first in enumerate(range(0, len(data), PART), 1):
-        answer = await stage.s3.upload_part(
-            **where, UploadId=upload, PartNumber=number, Body=data[first : first + PART]
-        )
-        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-    await stage.s3.complete_multipart_upload(
-        **where, UploadId=upload, MultipartUpload={"Parts": parts}
-    )
+    parts = (data[first : first + PART] for first in range(0, len(data), PART))
+    await put_in_parts(stage.s3, parts, Bucket=stage.target_bucket, Key=stage.folder + key)
 
 
 async def _redirected(stage: Stage, key: str) -> bool:
