@@ -270,6 +270,6 @@ def network_of(client: str) -> str:
     return _networks[client]
 
 
-def top(sums: Mapping[Any, Sum], amount: int = 20) -> list[Any]:
-    """Names of the sums with the most bytes."""
-    return sorted(sums, key=lambda name: -sums[name].bytes)[:amount]
+def top(sums: Mapping[Any, Sum]) -> list[Any]:
+    """Names of the twenty sums with the most bytes."""
+    return sorted(sums, key=lambda name: -sums[name].bytes)[:20]

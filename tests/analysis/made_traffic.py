@@ -108,12 +108,7 @@ def fact(  # noqa: PLR0913  # the columns
     )
 
 
-def traffic_of(
-    facts: Iterable[Fact],
-    days: float,
-    sizes: dict[str, int] | None = None,
-    networks_of_region: int = 23,
-) -> Traffic:
+def traffic_of(facts: Iterable[Fact], days: float, sizes: dict[str, int] | None = None) -> Traffic:
     """The tables; the size of an object is that of one response, if none is given."""
     rows = list(facts)
     if sizes is None:
@@ -123,7 +118,7 @@ def traffic_of(
     networks: Counter[tuple[int, str, str]] = Counter()
     for number, row in enumerate(rows):
         if row.region in GEOGRAPHIES and row.region != "UNKNOWN":
-            net = f"198.18.{number % networks_of_region}.0/24"
+            net = f"198.18.{number % 23}.0/24"
             networks[numbers[row.host, row.key], row.region, net] += row.bytes
     types = {"object": pa.int32(), "day": pa.date32(), "status": pa.int16(), "flags": pa.int8()}
     counts = {name: pa.int64() for name in ("size", "requests", "bytes")}

@@ -39,8 +39,8 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER
 ENDS = "nearbucket_stream_ends_total"
 
 
-def long_object(size: int = LONG) -> Say:
-    return Say(reply("200 OK", b"", 'ETag: "e"', length=size), mebibytes=size // MIB, then="close")
+def long_object() -> Say:
+    return Say(reply("200 OK", b"", 'ETag: "e"', length=LONG), mebibytes=LONG // MIB, then="close")
 
 
 async def slow_client(port: int) -> socket.socket:

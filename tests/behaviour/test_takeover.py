@@ -89,9 +89,9 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 class OwnedBucket(BucketServer):
     """A bucket that can change hands."""
 
-    def __init__(self, data: bytes = b"ours", owner: str = OWNER) -> None:
-        super().__init__(**dict.fromkeys(KEYS, data))
-        self.change_hands(data, owner, "Thu, 01 Jan 2026 00:00:00 GMT")
+    def __init__(self) -> None:
+        super().__init__(**dict.fromkeys(KEYS, b"ours"))
+        self.change_hands(b"ours", OWNER, "Thu, 01 Jan 2026 00:00:00 GMT")
 
     def change_hands(self, data: bytes, owner: str, modified: str) -> None:
         """Delete the bucket and create it anew, at once."""

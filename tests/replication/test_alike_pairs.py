@@ -63,10 +63,10 @@ async def test_a_dry_run_remembers_nothing(world: World, tmp_path: Path) -> None
         assert len(world.watched.asked) == 4 + 4
 
 
-def kept(folder: Path, *, whole: bool = True) -> AlikePairs:
+def kept(folder: Path) -> AlikePairs:
     pairs = AlikePairs(folder, "one", "two")
     pairs.note((ORIGIN, COPY), format_datetime(LATER + timedelta(seconds=1), usegmt=True))
-    pairs.save(whole=whole)
+    pairs.save(whole=True)
     return AlikePairs(folder, "one", "two")
 
 

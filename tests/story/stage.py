@@ -136,16 +136,14 @@ class Stage:
         )
         return answer
 
-    async def segments(
-        self, client: Client, key: str, parts: int = 8
-    ) -> tuple[frozenset[int], list[Answer]]:
-        """A download in ranges that are asked for at once; the versions that it is made of.
+    async def segments(self, client: Client, key: str) -> tuple[frozenset[int], list[Answer]]:
+        """A download in eight ranges that are asked for at once; the versions that it is made of.
 
         It counts as mixed if the copy gave an older version than the origin. Otherwise two versions
         are S3's own change between two ranges, which a client only notices by their ETags.
         """
         size = self.histories[key].size
-        step = -(-size // parts)
+        step = -(-size // 8)
         spans = [(first, min(first + step, size) - 1) for first in range(0, size, step)]
         answers = await together(
             self.fetch(client, key, {"Range": f"bytes={first}-{last}"}) for first, last in spans

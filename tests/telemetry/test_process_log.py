@@ -59,10 +59,10 @@ def fill(writer: int) -> None:
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def in_time() -> Iterator[None]:
     start = time.monotonic()
     yield
-    assert time.monotonic() - start < seconds
+    assert time.monotonic() - start < PATIENCE
 
 
 def test_text_is_one_line_with_the_level_and_the_place(pipe: tuple[int, int]) -> None:
@@ -153,7 +153,7 @@ def test_nothing_waits_for_a_reader_that_stalls_and_what_does_not_fit_is_counted
     fill(writer)
     log = ProcessLog("text", "worker", writer)
     log.start()
-    with within(PATIENCE):
+    with in_time():
         for number in range(8):
             _log.info("line %d", number)
     assert log.dropped == lines_dropped() == 3
@@ -170,7 +170,7 @@ def test_the_end_waits_for_a_reader_but_not_for_ever(pipe: tuple[int, int]) -> N
     log.start()
     _log.info("one")
     _log.info("two")
-    with within(PATIENCE):
+    with in_time():
         log.close(patience=0.05)
         log.close()  # as logging does at the exit
     assert log.dropped == 2

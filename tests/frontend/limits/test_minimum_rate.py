@@ -36,13 +36,13 @@ class Connection:
         return struct.pack("=120xQ", self.acked).ljust(size, b"\0")
 
 
-def ended_after(rate: float, *, waiting: int = 1, pause: int = 0, most: int = 7200) -> int | None:
+def ended_after(rate: float, *, waiting: int = 1, pause: int = 0) -> int | None:
     """Seconds after which a client is ended that pauses and then takes ``rate`` bytes a second."""
     connection = Connection()
     connection.waiting = waiting
     transport = cast("asyncio.Transport", connection)
     credit = ClientCredit(transport, 0.0, GRACE)
-    for second in range(1, most):
+    for second in range(1, 7200):
         connection.acked += int(rate) if second > pause else 0
         if credit.used_up(transport, float(second), KIB, GRACE):
             return second

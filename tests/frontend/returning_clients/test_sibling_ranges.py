@@ -54,8 +54,8 @@ def asked(ranges: SiblingRanges, part: int, now: float = ALL_KNOW, waited: float
     return ranges.download_of(AskedRange(MARK, part, LENGTH), OLDER_COPY, now, now - waited)
 
 
-def took(ranges: SiblingRanges, part: int, now: float = ALL_KNOW) -> RangeOf:
-    return ranges.take(AskedRange(MARK, part, LENGTH), OLDER_COPY, now, now)
+def took(ranges: SiblingRanges, part: int) -> RangeOf:
+    return ranges.take(AskedRange(MARK, part, LENGTH), OLDER_COPY, ALL_KNOW, ALL_KNOW)
 
 
 def test_a_range_from_byte_0_is_told_from_the_others() -> None:

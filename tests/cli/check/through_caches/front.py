@@ -32,8 +32,8 @@ class Front:
         moves_to: URL to which it redirects every request; empty for none.
     """
 
-    def __init__(self, origin: str = "") -> None:
-        self.origin = origin
+    def __init__(self) -> None:
+        self.origin = ""
         self.client = OUTSIDE
         self.forwards: Collection[str] = {"range", "x-no-redirect"}
         self.forwards_host = self.forwards_query = True
