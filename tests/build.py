@@ -18,6 +18,7 @@ from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.region_table import build_table, networks_of
 from nearbucket.supervisor.snapshot import Snapshot
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
+from tests.ranges_lists import document, row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,31 +38,19 @@ BLIND = {"verify": "none", "came_back": "off", "watch": False}
 """``redirect`` for targets that there are none of."""
 
 
-def _row(prefix: str, region: str, service: str = "EC2") -> dict[str, str]:
-    key = "ipv6_prefix" if ":" in prefix else "ip_prefix"
-    return {key: prefix, "region": region, "service": service, "network_border_group": region}
-
-
 def ranges_document() -> bytes:
     """A list in AWS's form, with documentation addresses only."""
-    rows = [
-        _row("192.0.2.0/24", "us-east-1"),
-        _row("198.51.100.0/24", "us-west-2"),
-        _row("203.0.113.0/25", "eu-west-1"),
-        _row("203.0.113.192/27", "GLOBAL"),
-        _row("203.0.113.128/26", "GLOBAL", "CLOUDFRONT_ORIGIN_FACING"),
+    return document(
+        row("192.0.2.0/24", "us-east-1"),
+        row("198.51.100.0/24", "us-west-2"),
+        row("203.0.113.0/25", "eu-west-1"),
+        row("203.0.113.192/27", "GLOBAL"),
+        row("203.0.113.128/26", "GLOBAL", "CLOUDFRONT_ORIGIN_FACING"),
         # As in the real list, an EC2-labelled block nests inside CloudFront's.
-        _row("203.0.113.128/28", "us-east-1"),
-        _row("2001:db8:1::/48", "us-east-1"),
-    ]
-    return json.dumps(
-        {
-            "syncToken": "1700000000",
-            "createDate": "2026-01-01-00-00-00",
-            "prefixes": [row for row in rows if "ip_prefix" in row],
-            "ipv6_prefixes": [row for row in rows if "ipv6_prefix" in row],
-        }
-    ).encode()
+        row("203.0.113.128/28", "us-east-1"),
+        v6=[row("2001:db8:1::/48", "us-east-1")],
+        createDate="2026-01-01-00-00-00",
+    )
 
 
 @cache
