@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import sys
 from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds before a silent server fails a test."""
+RESET = struct.pack("ii", 1, 0)
+"""Value of SO_LINGER with which a connection ends with RST."""
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
@@ -122,6 +125,12 @@ class Client:
         self.writer.close()
         with suppress(ConnectionError):
             await self.writer.wait_closed()
+
+    def reset(self) -> None:
+        """End the connection with RST: after a FIN the client could still wait for its answer."""
+        ours = self.writer.get_extra_info("socket")
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.writer.transport.abort()
 
 
 async def read_answer(reader: asyncio.StreamReader, *, head: bool = False) -> Answer:

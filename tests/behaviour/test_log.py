@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import struct
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.serving import Client, Serve, Served
+    from tests.serving import Serve, Served
 
 FROM = client_at(OUTSIDE)
 
@@ -37,13 +35,6 @@ def broken_off(path: Path) -> list[tuple[int, int, bool]]:
     lines = [json.loads(line) for line in path.read_bytes().splitlines()]
     assert all(line.get("complete") in {None, False} for line in lines)
     return [(line["status"], line["bytes"], "complete" in line) for line in lines]
-
-
-def reset(client: Client) -> None:
-    """Leave so that the server notices at once: a client that closes might only be half-closed."""
-    ours = client.writer.get_extra_info("socket")
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.writer.transport.abort()
 
 
 @asynccontextmanager
@@ -154,7 +145,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_did_not_get_all(
     async with logging_to(tmp_path / "log", serve, half) as (_, served):
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
         await client.reader.readuntil(b"01234")
-        reset(client)
+        client.reset()
         await until(lambda: served.open_connections() == 0)
     assert broken_off(tmp_path / "log") == [(200, 5, True)]
 
@@ -165,7 +156,7 @@ async def test_a_client_that_leaves_before_an_answer_did_not_get_all(
     async with logging_to(tmp_path / "log", serve, Say(b"", then="hang")) as (server, served):
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
         await server.arrived.wait()
-        reset(client)
+        client.reset()
         await until(lambda: served.open_connections() == 0)
     assert broken_off(tmp_path / "log") == [(0, 0, True)]
 

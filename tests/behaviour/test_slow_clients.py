@@ -22,7 +22,7 @@ from tests.behaviour.streaming import FROM, full, scripted
 from tests.bucketserver import until
 from tests.build import EAST
 from tests.scripteds3 import Say, ScriptedS3, reply
-from tests.serving import PATIENCE, Client, client_at, head_of
+from tests.serving import PATIENCE, RESET, client_at, head_of
 
 if TYPE_CHECKING:
     from tests.serving import Serve
@@ -35,7 +35,6 @@ SHORT = 150_000
 """Bytes of an object that the kernel holds for one client."""
 
 SO_MEMINFO, TCP_NOTSENT_LOWAT = 55, 25  # linux/socket.h, linux/tcp.h
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER
 ENDS = "nearbucket_stream_ends_total"
 
 
@@ -52,13 +51,6 @@ async def slow_client(port: int) -> socket.socket:
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
     sock.send(head_of("/a.txt", FROM))
     return sock
-
-
-def reset(client: Client) -> None:
-    """Close the connection with a RST: after a FIN the client could still wait for its answer."""
-    sock = client.writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    client.writer.transport.abort()
 
 
 def options(level: int, option: int, *, ours: int = 0, theirs: int = 0) -> list[bytes]:
@@ -112,7 +104,7 @@ async def test_a_client_that_keeps_up_gets_all_that_the_kernel_has(serve: Serve)
             (limit,) = options(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, ours=served.port)
             limits.append(int.from_bytes(limit, sys.byteorder))
         assert limits[0] > 0, "until it has shown its speed, it is limited"
-        reset(client)
+        client.reset()
 
 
 async def test_beyond_max_streams_objects_get_503_and_redirects_go_on(
@@ -147,7 +139,7 @@ async def test_a_request_that_s3_does_not_answer_yet_is_one_of_max_streams(serve
         client = await (await served.connect()).send(head_of("/a.txt", FROM))
         await asyncio.wait_for(server.arrived.wait(), PATIENCE)
         assert (await served.get("/b.txt", FROM)).status == 503
-        reset(client)
+        client.reset()
         async with asyncio.timeout(PATIENCE):
             while (await served.get("/b.txt", FROM)).status == 503:  # noqa: ASYNC110  # no event
                 await asyncio.sleep(0.01)
@@ -177,7 +169,7 @@ async def test_a_client_below_min_rate_is_ended_and_one_above_it_is_not(
             await asyncio.sleep(0)
             assert served.count(ENDS, "client-slow") == (not survives)
             assert ("limits.min_rate" in caplog.text) is not survives
-            reset(client)
+            client.reset()
             caplog.clear()
 
 

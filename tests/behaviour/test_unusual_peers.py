@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +13,7 @@ from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
 from tests.serving import PATIENCE, client_at, head_of
 
 if TYPE_CHECKING:
-    from tests.serving import Client, Serve
+    from tests.serving import Serve
 
 IT = reply("200 OK", b"it", f"ETag: {ETAG}")
 MISSING = error("404 Not Found", "NoSuchKey")
@@ -44,13 +42,6 @@ async def test_an_error_of_s3_that_comes_in_pieces_is_asked_for_once(
     assert (len(server.asked), server.connections) == (2, 1)
 
 
-def reset(client: Client) -> None:
-    """Leave with a reset: the end of what a client sends is not the end of what it takes."""
-    peer = client.writer.get_extra_info("socket")
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.writer.transport.abort()
-
-
 async def test_s3_is_left_when_the_client_leaves_while_the_rest_is_awaited(serve: Serve) -> None:
     body = b"x" * 1000
     half = Say(reply("200 OK", body[:500], f"ETag: {ETAG}", length=1000), then="close")
@@ -62,7 +53,7 @@ async def test_s3_is_left_when_the_client_leaves_while_the_rest_is_awaited(serve
         async with asyncio.timeout(PATIENCE):
             while len(server.asked) < 2:  # noqa: ASYNC110  # a plain list
                 await asyncio.sleep(0.01)
-        reset(client)
+        client.reset()
         async with asyncio.timeout(PATIENCE):
             await server.left.wait()
         await served.settled()
@@ -81,7 +72,7 @@ async def test_a_client_that_sends_on_and_on_while_it_is_answered_is_not_read(
             client.writer.write(head_of("/b.txt", f"X-Filler: {'x' * 65_000}"))
         await client.reader.readexactly(most // 2)  # which gives it time to read
         assert client.writer.transport.get_write_buffer_size() > most // 2
-        reset(client)
+        client.reset()
 
 
 async def test_a_request_body_that_says_it_is_packed_is_not_unpacked(serve: Serve) -> None:
