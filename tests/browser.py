@@ -6,6 +6,7 @@ import json
 import subprocess
 import tempfile
 import time
+from base64 import b64decode
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ FLAGS = [
     "--disable-dev-shm-usage", "--disable-extensions", "--disable-default-apps",
     "--no-proxy-server", "--remote-debugging-port=0",
 ]  # fmt: skip
+
+
+_MESSAGES = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
 
 
 class Tab:
@@ -94,6 +98,49 @@ class Tab:
         )
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
+
+
+async def open_quietly(tab: Tab) -> None:
+    """Open an empty page whose console and requests are watched."""
+    await tab.open("about:blank")
+    for part in ("Log", "Runtime", "Network"):
+        await tab.call(f"{part}.enable")
+    tab.seen.clear()
+
+
+async def look(tab: Tab, url: str, width: int, scheme: str) -> None:
+    """Show a page with a width and a colour scheme."""
+    await tab.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width, height=900, deviceScaleFactor=1, mobile=width < 500,
+    )  # fmt: skip
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    await tab.call("Emulation.setEmulatedMedia", features=[feature])
+    await tab.call("Page.navigate", url=url)
+    await tab.event("Page.loadEventFired")
+
+
+def complaints(tab: Tab) -> list[dict[str, Any]]:
+    """What the browser wrote to its console."""
+    return [event for event in tab.seen if event.get("method") in _MESSAGES]
+
+
+def requests(tab: Tab) -> list[str]:
+    """Addresses that the browser asked for."""
+    return [
+        event["params"]["request"]["url"]
+        for event in tab.seen
+        if event.get("method") == "Network.requestWillBeSent"
+    ]
+
+
+async def take(tab: Tab, file: Path, width: int, height: int) -> None:
+    """Write a picture of the upper left corner of a page."""
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    shot = await tab.call(
+        "Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True
+    )
+    file.write_bytes(b64decode(shot["data"]))  # noqa: ASYNC240  # nothing else runs
 
 
 @pytest.fixture(scope="session")

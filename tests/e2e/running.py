@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from tests.build import ranges_document
 from tests.command_server import start
 
 if TYPE_CHECKING:
@@ -224,6 +225,14 @@ def site_of(s3: LocalS3, **more: Any) -> dict[str, Any]:
         "redirect": {"scheme": "http", "came_back": "off", **more.pop("redirect", {})},
         **more,
     }
+
+
+def config_of(folder: Path, site: dict[str, Any], **regions: Any) -> dict[str, Any]:
+    """A configuration whose list has documentation addresses only, with more of ``regions``."""
+    source = folder / "ip-ranges.json"
+    source.write_bytes(ranges_document())
+    section = {"source": str(source), "cache": str(folder / "cache.json"), **regions}
+    return {"regions": section, "catalog": {"wait": "10s"}, "sites": [site]}
 
 
 def keys_of(s3: LocalS3) -> dict[str, str]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.browser import Tab, new_tab
-from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, ranges_document
-from tests.e2e.running import PATIENCE, Running, keys_of, site_of
+from tests.browser import Tab, complaints, look, new_tab, open_quietly, requests
+from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST
+from tests.e2e.running import PATIENCE, Running, config_of, keys_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,6 @@ MISSING_PATH = "/new/%3Cscript%3Ealert(1)%3C/script%3E.tar.xz"
 SYDNEY = "203.0.113.70"
 WIDTHS = (1280, 768, 390)
 SCHEMES = ("light", "dark")
-MESSAGES = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
 
 
 class Scene(NamedTuple):
@@ -45,18 +44,12 @@ class Scene(NamedTuple):
 
 def scene_config(s3: LocalS3, folder: Path) -> dict[str, Any]:
     """One target on, one in shadow mode, and one that is down: nobody has made its bucket."""
-    (folder / "ip-ranges.json").write_bytes(ranges_document())
     site: dict[str, Any] = site_of(s3, redirect={"percent": 100})
     targets = site["targets"]
     targets["eu-west-1"] = {**targets["us-west-2"], "bucket": "nobody-made-this"}
     targets["eu-west-1"]["region"] = "eu-west-1"
     targets["us-east-1"]["mode"] = "shadow"
-    regions = {
-        "source": str(folder / "ip-ranges.json"),
-        "cache": str(folder / "cache.json"),
-        "overrides": {f"{SYDNEY}/32": "ap-southeast-2"},
-    }
-    return {"regions": regions, "catalog": {"wait": "10s"}, "sites": [site]}
+    return config_of(folder, site, overrides={f"{SYDNEY}/32": "ap-southeast-2"})
 
 
 async def put_at_origin(s3: LocalS3, key: str) -> None:
@@ -107,40 +100,6 @@ async def shown(tab: Tab, *wanted: str) -> None:
         missing = [part for part in wanted if part not in text]
         assert not missing or time.monotonic() < deadline, (missing, text)
         await asyncio.sleep(0.05 if missing else 0)
-
-
-async def look(tab: Tab, url: str, width: int, scheme: str) -> None:
-    """Show a page with a width and a colour scheme."""
-    await tab.call(
-        "Emulation.setDeviceMetricsOverride",
-        width=width, height=900, deviceScaleFactor=1, mobile=width < 500,
-    )  # fmt: skip
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    await tab.call("Emulation.setEmulatedMedia", features=[feature])
-    await tab.call("Page.navigate", url=url)
-    await tab.event("Page.loadEventFired")
-
-
-def complaints(tab: Tab) -> list[dict[str, Any]]:
-    """What the browser wrote to its console."""
-    return [event for event in tab.seen if event.get("method") in MESSAGES]
-
-
-def requests(tab: Tab) -> set[str]:
-    """Addresses that the browser asked for."""
-    return {
-        event["params"]["request"]["url"]
-        for event in tab.seen
-        if event.get("method") == "Network.requestWillBeSent"
-    }
-
-
-async def open_quietly(tab: Tab) -> None:
-    """Open an empty page whose console and requests are watched."""
-    await tab.open("about:blank")
-    for part in ("Log", "Runtime", "Network"):
-        await tab.call(f"{part}.enable")
-    tab.seen.clear()
 
 
 async def test_it_says_what_is_down_what_is_saved_and_what_happened(

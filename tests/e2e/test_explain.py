@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.build import COMMAND, OUTSIDE, WEST, ranges_document
+from tests.build import COMMAND, OUTSIDE, WEST
 from tests.command_server import Begun
-from tests.e2e.running import Running, free_port, keys_of, site_of
+from tests.e2e.running import Running, config_of, free_port, keys_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,12 +27,9 @@ CHOSEN = "/big/pack-1.0.tar.xz"
 
 
 def serving(s3: LocalS3, folder: Path) -> Running:
-    (folder / "ip-ranges.json").write_bytes(ranges_document())
     site: dict[str, Any] = site_of(s3)
     site["targets"]["us-east-1"] |= {"bucket": "nobody-made-this"}
-    regions = {"source": str(folder / "ip-ranges.json"), "cache": str(folder / "cache.json")}
-    config = {"regions": regions, "catalog": {"wait": "10s"}, "sites": [site]}
-    return Running(folder, config, keys_of(s3))
+    return Running(folder, config_of(folder, site), keys_of(s3))
 
 
 @pytest.fixture
@@ -165,16 +162,15 @@ def _answer_with_text(server: socket.socket) -> None:
 def test_a_redirect_that_cannot_be_signed_is_not_explained_as_one(
     s3: LocalS3, tmp_path: Path
 ) -> None:
-    (tmp_path / "ip-ranges.json").write_bytes(ranges_document())
     site = site_of(s3, redirect={"presign": "15m", "verify": "none", "watch": False})
-    regions = {"source": str(tmp_path / "ip-ranges.json"), "cache": str(tmp_path / "cache.json")}
+    config = config_of(tmp_path, site)
     no_keys = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
-    with Running(tmp_path, {"regions": regions, "sites": [site]}, no_keys) as running:
+    with Running(tmp_path, config, no_keys) as running:
         found = explained(running.ready(), WEST, CHOSEN)
         assert (found["reason"], copy_of(found)[0]) == ("unverified", "not signed")
         url = f"https://any.example{CHOSEN}"
         assert explained(running, WEST, url)["reason"] == "unverified"
-    with Running(tmp_path, {"regions": regions, "sites": [site]}, keys_of(s3)) as running:
+    with Running(tmp_path, config, keys_of(s3)) as running:
         query = f"/api/explain?ip={WEST}&path={CHOSEN}"
         running.ready().until(query, lambda _, text: '"workers": {"in-region": 2}' in text)
         found = explained(running, WEST, CHOSEN)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.build import OUTSIDE, WEST, ranges_document
-from tests.e2e.running import Running, ask, keys_of, site_of
+from tests.build import OUTSIDE, WEST
+from tests.e2e.running import Running, ask, config_of, keys_of, site_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,12 +20,6 @@ WARNING = (
     "origin of site *: there is no bucket download in us-east-1; correct sites.*.origin, and run "
     "nearbucket check"
 )
-
-
-def config_of(folder: Path, site: dict[str, Any]) -> dict[str, Any]:
-    (folder / "ip-ranges.json").write_bytes(ranges_document())
-    regions = {"source": str(folder / "ip-ranges.json"), "cache": str(folder / "cache.json")}
-    return {"regions": regions, "catalog": {"wait": "10s"}, "sites": [site]}
 
 
 def test_a_wrong_name_of_the_origin_bucket_is_an_error_and_a_warning_until_it_is_mended(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.build import OUTSIDE, WEST, ranges_document
-from tests.e2e.running import Running, keys_of, site_of
+from tests.build import OUTSIDE, WEST
+from tests.e2e.running import Running, config_of, keys_of, site_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from tests.conftest import LocalS3
 
 PATH = "/big/pack-1.0.tar.xz"
-
-
-def config_of(folder: Path, site: dict[str, Any]) -> dict[str, Any]:
-    (folder / "ip-ranges.json").write_bytes(ranges_document())
-    regions = {"source": str(folder / "ip-ranges.json"), "cache": str(folder / "cache.json")}
-    return {"regions": regions, "catalog": {"wait": "10s"}, "sites": [site]}
 
 
 def test_a_target_whose_key_files_cannot_be_read_is_down_until_they_can(

@@ -10,7 +10,7 @@ import tempfile
 from base64 import b64decode
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from nearbucket.analysis.report import render
 from tests.analysis.made_report import YAML, hostile_report, made_report
-from tests.browser import Tab, chromium, new_tab
+from tests.browser import Tab, chromium, complaints, look, new_tab, open_quietly, requests, take
 from tests.e2e.running import PATIENCE
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ DOLLARS_CUT = """() => [...document.querySelectorAll('#regions > .wide, #policy 
 """Tables by region and policy that are wider than the page: their last column is dollars."""
 LOOKS = [(1200, "light"), (390, "dark")]
 """Widths, of which the smaller one is a phone's, and colour schemes: each is seen once."""
-MESSAGES = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
 CHARTS = ["bill-chart", "days-chart", "sizes-chart", "folders-chart"]
 
 # Names of the charts whose text leaves its box, or that have no text.
@@ -70,18 +69,8 @@ async def show(tab: Tab, folder: Path, report: Report, width: int, scheme: str) 
     """Show a report's page in a new tab, with a width and a colour scheme."""
     file = folder / "report.html"
     file.write_text(render(report, "html"), encoding="utf-8")
-    await tab.open("about:blank")
-    for part in ("Log", "Runtime", "Network"):
-        await tab.call(f"{part}.enable")
-    await tab.call(
-        "Emulation.setDeviceMetricsOverride",
-        width=width, height=900, deviceScaleFactor=1, mobile=width < 500,
-    )  # fmt: skip
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    await tab.call("Emulation.setEmulatedMedia", features=[feature])
-    tab.seen.clear()
-    await tab.call("Page.navigate", url=file.as_uri())
-    await tab.event("Page.loadEventFired")
+    await open_quietly(tab)
+    await look(tab, file.as_uri(), width, scheme)
     return file
 
 
@@ -90,20 +79,6 @@ async def until(tab: Tab, condition: str) -> None:
     wait = "new Promise((done) => setTimeout(done, 20))"
     async with asyncio.timeout(PATIENCE):
         await tab.run(f"async () => {{ while (!({condition})) await {wait}; }}")
-
-
-def complaints(tab: Tab) -> list[dict[str, Any]]:
-    """What the browser wrote to its console."""
-    return [event for event in tab.seen if event.get("method") in MESSAGES]
-
-
-def requests(tab: Tab) -> list[str]:
-    """Addresses that the browser asked for."""
-    return [
-        event["params"]["request"]["url"]
-        for event in tab.seen
-        if event.get("method") == "Network.requestWillBeSent"
-    ]
 
 
 async def test_it_loads_nothing_says_nothing_and_fits(tmp_path: Path, browser: str) -> None:
@@ -239,7 +214,7 @@ async def take_screenshots() -> None:
                 ("phone", 390, 1330, "light"),
             ):
                 await show(tab, folder, made_report(), width, scheme)
-                await take(tab, label, width, height)
+                await take(tab, DOCS / f"analyze-{label}.png", width, height)
             file = folder / "terminal.html"
             file.write_text(f"<style>body {{ margin: 0 }}</style>{terminal()}", encoding="utf-8")
             await tab.call("Page.navigate", url=file.as_uri())
@@ -248,16 +223,7 @@ async def take_screenshots() -> None:
                 "() => { const pre = document.querySelector('pre');"
                 " pre.style.width = 'max-content'; return [pre.offsetWidth, pre.offsetHeight]; }"
             )
-            await take(tab, "terminal", width, height)
-
-
-async def take(tab: Tab, label: str, width: int, height: int) -> None:
-    """Write a picture of the upper left corner of a page."""
-    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-    shot = await tab.call(
-        "Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True
-    )
-    (DOCS / f"analyze-{label}.png").write_bytes(b64decode(shot["data"]))
+            await take(tab, DOCS / "analyze-terminal.png", width, height)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from base64 import b64decode
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser import chromium, new_tab
-from tests.e2e.test_dashboard import SCHEMES, WIDTHS, complaints, look, open_quietly
+from tests.browser import chromium, complaints, look, new_tab, open_quietly, take
+from tests.e2e.test_dashboard import SCHEMES, WIDTHS
 from tests.supervisor.admin.made_documents import page
-
-if TYPE_CHECKING:
-    from tests.browser import Tab
 
 pytestmark = pytest.mark.clients
 
@@ -73,15 +68,6 @@ async def test_it_fits_with_all_its_columns_and_its_text_can_be_read(
                 assert await tab.run(FAINT) == []
         assert await tab.run("() => document.querySelectorAll('main img, main script').length") == 0
         assert complaints(tab) == []
-
-
-async def take(tab: Tab, file: Path, width: int, height: int) -> None:
-    """Write a picture of the upper left corner of a page."""
-    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-    shot = await tab.call(
-        "Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True
-    )
-    file.write_bytes(b64decode(shot["data"]))  # noqa: ASYNC240  # nothing else runs
 
 
 async def take_screenshots(folder: Path, *, whole: bool) -> None:
