@@ -62,12 +62,6 @@ def the_way(
         yield way
 
 
-@pytest.fixture
-def way(the_way: Way) -> Way:
-    the_way.forget()
-    return the_way
-
-
 async def _allow_pages(s3: LocalS3) -> None:
     """Let pages from anywhere read the regional bucket, as its owner has to."""
     rule = {"AllowedMethods": ["GET", "HEAD"], "AllowedOrigins": ["*"], "AllowedHeaders": ["*"]}
