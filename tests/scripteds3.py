@@ -6,12 +6,15 @@ For what no real server does on demand: slow down, drop a body, lie about its le
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from tests.certificates import client_side, server_side
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from nearbucket.config.settings import Tls
 
 ETAG = '"d41d8cd98f00b204e9800998ecf8427e"'
@@ -120,6 +123,19 @@ class ScriptedS3:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+
+
+@asynccontextmanager
+async def without_tls() -> AsyncIterator[str]:
+    """A server that speaks no TLS; its URL, as if it did."""
+
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 def reply(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:

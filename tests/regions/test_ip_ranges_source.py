@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from nearbucket.regions.ip_ranges_source import LARGEST, FetchError, RangesCache
 from nearbucket.regions.prepared_list import prepare_beside
 from tests.certificates import make_certificate
 from tests.ranges_lists import GOOD, document
-from tests.scripteds3 import Say, ScriptedS3, reply
+from tests.scripteds3 import Say, ScriptedS3, reply, without_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,14 +93,9 @@ async def test_no_authorities_are_read_for_a_server_without_tls(
 
 
 async def test_a_server_that_speaks_no_tls_is_told_as_that() -> None:
-    def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with without_tls() as url:
         with pytest.raises(FetchError, match=r"cannot be reached: \[SSL: WRONG_VERSION_NUMBER\]"):
-            await fetch(f"https://127.0.0.1:{port}/", None, 10.0)
+            await fetch(f"{url}/", None, 10.0)
 
 
 async def test_a_server_is_trusted_if_the_authorities_are(

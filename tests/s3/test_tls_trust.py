@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from ssl import SSLContext
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.http_session import client_session
 from nearbucket.s3.sdk.sdk_client import opened
 from tests.certificates import make_certificate
-from tests.scripteds3 import Say, ScriptedS3, reply
+from tests.scripteds3 import Say, ScriptedS3, reply, without_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,13 +130,6 @@ async def test_a_server_with_a_certificate_for_another_name_needs_another_endpoi
 
 
 async def test_a_server_that_speaks_no_tls_is_said_to_speak_none() -> None:
-    async def rude(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    plain = await asyncio.start_server(rude, "127.0.0.1", 0)
-    port = plain.sockets[0].getsockname()[1]
-    said = await asked(f"https://127.0.0.1:{port}")
-    plain.close()
-    assert f"https://127.0.0.1:{port} speaks no TLS (" in said
+    async with without_tls() as url:
+        said = await asked(url)
+    assert f"{url} speaks no TLS (" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk.sdk_client import opened
 from nearbucket.s3.tls_trust import REMEDY
-from tests.scripteds3 import Say, ScriptedS3, error, reply
+from tests.scripteds3 import Say, ScriptedS3, error, reply, without_tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -264,19 +263,12 @@ def test_a_server_that_is_not_trusted_is_said_with_what_helps_and_nothing_else()
     assert finding.fix == REMEDY
 
 
-async def test_a_server_without_tls_is_said_to_speak_none(unused_tcp_port: int) -> None:
-    async def rude(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    where = place(f"https://127.0.0.1:{unused_tcp_port}")
-    async with (
-        await asyncio.start_server(rude, "127.0.0.1", unused_tcp_port),
-        opened(where, attempts=1) as client,
-    ):
-        with pytest.raises(SSLError) as raised:
-            await client.head_bucket(Bucket="bkt")
+async def test_a_server_without_tls_is_said_to_speak_none() -> None:
+    async with without_tls() as url:
+        where = place(url)
+        async with opened(where, attempts=1) as client:
+            with pytest.raises(SSLError) as raised:
+                await client.head_bucket(Bucket="bkt")
     finding = trouble(raised.value, where)
     assert f"{where.entry.endpoint}/bkt speaks no TLS (" in finding.text
     assert finding.fix == "is the endpoint http://, or its port another?"
