@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,12 +177,33 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml", {})
 
 
+def test_a_file_that_this_user_may_not_read_is_named_with_the_user() -> None:
+    class Closed:
+        def read_bytes(self) -> bytes:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        def __str__(self) -> str:
+            return "closed.yaml"
+
+    says = f"^closed.yaml: Permission denied; let this user \\(uid {os.geteuid()}\\) read it$"
+    with pytest.raises(ConfigError, match=says):
+        load(Closed(), {})
+
+
 def test_no_configuration_at_all_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="give --config FILE"):
+    with pytest.raises(ConfigError, match=f"no nearbucket.yaml in {tmp_path}; give --config FILE"):
         load(None, {})
+
+
+@pytest.mark.parametrize("text", ["", "{}"])
+def test_of_a_file_without_settings_it_is_said_what_is_missing(write: Any, text: str) -> None:
+    file = write(text)
+    with pytest.raises(ConfigError, match=f"^{file}(:1)?: ") as caught:
+        load(file, {})
+    assert "sites:" in str(caught.value)
 
 
 def test_the_shown_configuration_is_a_configuration(write: Any) -> None:

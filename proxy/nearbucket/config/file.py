@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 DEFAULT_FILE = Path("nearbucket.yaml")
+ENVIRONMENT = "environment"
+"""The name of a configuration without a file."""
 SECRET_KEY = ".".join(SECRETS)
 """The setting whose values are secrets."""
 
@@ -91,10 +93,10 @@ def load_with_sources(
     _refuse_literal_secrets(document, name)
     _refuse_literal_password(document, name)
     sources = _sources(document, name, environ)
-    if not document.data:
+    if not document.data and name == ENVIRONMENT:
         raise ConfigError(
-            f"no configuration: there is no {DEFAULT_FILE} here; give --config FILE or set "
-            f"{FILE_VARIABLE}"
+            f"no configuration: there is no {DEFAULT_FILE} in {Path.cwd()}; give --config FILE or "
+            f"set {FILE_VARIABLE}"
         )
     _resolve_secrets(sources, environ)
     try:
@@ -136,7 +138,7 @@ def mask(values: Collection[str]) -> list[str]:
 def name_of(path: ConfigFile | None) -> str:
     """The name of the configuration in messages: that of its file or object, or ``environment``."""
     if path is None and not DEFAULT_FILE.exists():
-        return "environment"
+        return ENVIRONMENT
     return str(path or DEFAULT_FILE)
 
 
@@ -148,6 +150,9 @@ def _read(path: ConfigFile | None) -> YamlDocument:
     try:
         data = path.read_bytes()
         document = read_yaml(data.decode("utf-8-sig"))
+    except PermissionError as error:
+        advice = f"let this user (uid {os.geteuid()}) read it"
+        raise ConfigError(f"{path}: {error.strerror}; {advice}") from None
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror}; name another file (`nearbucket init` writes one)"
