@@ -8,7 +8,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from errno import EADDRINUSE
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 from itertools import chain
 from typing import Any
 
@@ -54,6 +54,27 @@ def test_two_colons_as_host_are_refused_where_the_ipv4_port_is_taken(
     name = section.__name__.lower()
     assert str(error.value).startswith(f"{name}: cannot listen on :: port ")
     assert f"change {name}.host or {name}.port" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "helps"),
+    [
+        (EADDRINUSE, "change admin.host or admin.port, or stop the program that holds it"),
+        (EACCES, "change admin.port, or give this process the capability CAP_NET_BIND_SERVICE"),
+        (EADDRNOTAVAIL, "change admin.host or admin.port"),
+    ],
+)
+def test_what_helps_depends_on_why_the_address_cannot_be_bound(
+    number: int, helps: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Socket(socket.socket):
+        def bind(self, _: Any) -> None:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    with pytest.raises(ConfigError) as error:
+        open_listeners(Admin())
+    assert str(error.value).endswith(f" port 9090: {os.strerror(number)}; {helps}")
 
 
 def test_two_servers_that_start_in_the_same_moment_do_not_share_a_port() -> None:

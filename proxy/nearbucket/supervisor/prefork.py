@@ -7,6 +7,7 @@ are new processes (``pool/worker_pool.py``): a fork would not copy the superviso
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -133,10 +134,19 @@ def open_listeners(section: Listen | Admin, count: int = 1) -> list[socket.socke
             each.close()
         name = type(section).__name__.lower()
         raise ConfigError(
-            f"{name}: cannot listen on {host} port {port}: {error.strerror}; change "
-            f"{name}.host or {name}.port, or stop the program that holds it"
+            f"{name}: cannot listen on {host} port {port}: {error.strerror}; "
+            f"{_remedy(name, error.errno)}"
         ) from None
     return made
+
+
+def _remedy(name: str, number: int | None) -> str:
+    """What helps if the address of a section cannot be bound."""
+    if number == errno.EACCES:
+        return f"change {name}.port, or give this process the capability CAP_NET_BIND_SERVICE"
+    if number == errno.EADDRINUSE:
+        return f"change {name}.host or {name}.port, or stop the program that holds it"
+    return f"change {name}.host or {name}.port"
 
 
 def _socket(family: int) -> socket.socket:
