@@ -244,7 +244,7 @@ def test_without_a_list_the_way_to_one_is_said(
 ) -> None:
     config = write(tmp_path / "t.yaml", regions=MIRROR)
     assert nearbucket(*command.split(), "--config", config) == (2, "", f"nearbucket: {NO_RANGES}\n")
-    assert "`nearbucket ranges update`, or give --ranges FILE" in NO_RANGES
+    assert "`nearbucket ranges update` with the same --config, or give" in NO_RANGES
 
 
 @pytest.mark.parametrize("command", ["lookup 192.0.2.7", "ranges show"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -114,6 +115,8 @@ def test_an_empty_variable_names_no_configuration_file(
         (OriginError(503, "bucket x: refused"), 3, "nearbucket: bucket x: refused\n"),
         (ConnectionRefusedError("refused"), 3, "nearbucket: refused\n"),
         (TimeoutError("slow"), 3, "nearbucket: slow\n"),
+        (OSError(errno.ENOSPC, "No space left"), 3, "nearbucket: No space left\n"),
+        (PermissionError(errno.EACCES, "Denied", "a/b"), 3, "nearbucket: a/b: Denied\n"),
         (ProxyError("no worker"), 1, "nearbucket: no worker\n"),
         (ConfigError("a: one\nb: two"), 2, "nearbucket: a: one\nnearbucket: b: two\n"),
     ],

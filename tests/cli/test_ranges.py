@@ -140,10 +140,10 @@ def test_a_list_that_cannot_be_used_ends_with_2_and_names_the_file(
 ) -> None:
     if content is not None:
         (tmp_path / "bad.json").write_bytes(content)
-    for command in (["diff", two[0], "bad.json"], ["show", "--ranges", "bad.json"]):
-        code, out, err = nearbucket("ranges", *command)
+    for command, option in (("diff", two[0]), ""), (("show",), "--ranges "):
+        code, out, err = nearbucket("ranges", *command, *option.split(), "bad.json")
         assert (code, out) == (2, "")
-        assert err.startswith(f"nearbucket: {finding}")
+        assert err.startswith(f"nearbucket: {option}{finding}")
 
 
 class Source:

@@ -129,7 +129,7 @@ def test_a_table_has_a_line_for_each_step(shared: Running) -> None:
 @pytest.mark.parametrize(
     ("live", "code", "said"),
     [
-        ("127.0.0.1:{free}", 3, "cannot be reached: "),
+        ("127.0.0.1:{free}", 3, "cannot be reached: Connection refused; start `nearbucket serve`"),
         ("ftp://127.0.0.1:{free}", 2, "is not a URL such as http://127.0.0.1:9090"),
         ("http://127.0.0.1:abc", 2, "is not a URL such as http://127.0.0.1:9090"),
         ("http://[::1", 2, "is not a URL such as http://127.0.0.1:9090"),

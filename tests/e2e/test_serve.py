@@ -291,4 +291,4 @@ def test_without_a_list_everybody_is_unknown_and_served_but_not_ready(
         running.signal(signal.SIGHUP)
         running.ready()
     said = running.errors.read_text(encoding="utf-8")
-    assert "; there is none yet" in said
+    assert "; there is no list yet" in said

@@ -117,7 +117,7 @@ async def test_without_a_copy_the_built_in_list_is_used_and_its_age_is_since_its
     assert await started.feed.refresh() is RefreshResult.FAILED
     assert f"; the built-in list of {RANGES.date} stays in use" in caplog.text
     (warning,) = started.feed.warnings()
-    assert "(regions.source: [Errno 2]" in warning
+    assert f"(regions.source: {settings.source}: No such file or directory" in warning
     assert (started.published, started.feed.confirmed_at) == ([(RANGES.token, True)], RANGES.token)
     assert not settings.cache.exists()
 

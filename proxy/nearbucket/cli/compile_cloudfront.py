@@ -151,7 +151,8 @@ def _pairs_of(previous: Path) -> dict[str, str]:
     try:
         return read_import_document(previous.read_text("utf-8"))
     except (OSError, UnicodeError, ConfigError) as error:
-        raise ConfigError(f"--previous {previous}: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--previous {previous}: {why}") from None
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
@@ -167,7 +168,8 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         for name in sorted(files, key=_STORE.__eq__):
             write_whole(folder / name, files[name])
     except OSError as error:
-        raise ConfigError(f"--output {folder}: {error}") from None
+        place = error.filename or folder
+        raise ConfigError(f"--output {place}: {error.strerror or error}") from None
 
 
 def _counted(updates: Iterable[Mapping[str, Any]] | None) -> dict[str, int]:

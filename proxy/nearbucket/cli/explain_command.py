@@ -133,7 +133,8 @@ def _asked(live: str, query: ExplainQuery) -> dict[str, Any]:
         hint = "" if error.code == HTTPStatus.BAD_REQUEST else "; is this the admin port?"
         raise ConfigError(f"--live {live}: status {error.code}: {said}{hint}") from None
     except (URLError, OSError) as error:
-        why = getattr(error, "reason", error)
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or reason
         advice = "start `nearbucket serve`, or give the address of its admin port"
         raise OriginError(503, f"--live {live}: cannot be reached: {why}; {advice}") from None
     except (HTTPException, ValueError, KeyError, TypeError):

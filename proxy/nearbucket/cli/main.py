@@ -112,9 +112,14 @@ def main() -> None:
     except KeyboardInterrupt:  # while modules are loaded; Typer does the same after that
         sys.exit(_INTERRUPTED)
     except (ProxyError, OSError) as error:
-        from nearbucket.cli.output import exit_code, print_failures, print_json  # noqa: PLC0415
+        from nearbucket.cli.output import (  # noqa: PLC0415
+            error_lines,
+            exit_code,
+            print_failures,
+            print_json,
+        )
 
-        lines = str(error).splitlines()
+        lines = error_lines(error)
         print_failures(lines)
         if "--json" in sys.argv and isinstance(error, ProxyError):
             print_json({"errors": lines})  # a program reads standard output

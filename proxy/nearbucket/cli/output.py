@@ -71,8 +71,8 @@ RangesFile = Annotated[
     typer.Option("--ranges", help="Another ip-ranges.json than the cached copy.", metavar="FILE"),
 ]
 NO_RANGES = (
-    "there is no list of prefixes, so no address has a region: run `nearbucket ranges update`, or "
-    "give --ranges FILE"
+    "there is no list of prefixes, so no address has a region: run `nearbucket ranges update` with "
+    "the same --config, or give --ranges FILE"
 )
 
 
@@ -81,6 +81,13 @@ def exit_code(error: Exception) -> int:
     if isinstance(error, ConfigError | RangesError):
         return UNUSABLE
     return UNREACHABLE if isinstance(error, OriginError | OSError) else NEEDS_ATTENTION
+
+
+def error_lines(error: Exception) -> list[str]:
+    """What an error that ended a command says; one of the system, without its number."""
+    if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.strerror:
+        return [f"{error.filename}: {error.strerror}" if error.filename else error.strerror]
+    return str(error).splitlines()
 
 
 def print_error(text: str) -> None:

@@ -186,8 +186,13 @@ def _prefixes_by_region(document: Ranges) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda each: (-each[1], each[0]))
 
 
-@ranges_app.command("diff")
-def ranges_diff(before: Path, after: Path, *, as_json: AsJson = False) -> None:
+@ranges_app.command("diff", epilog="Example: nearbucket ranges diff old.json new.json")
+def ranges_diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="A list, as ip-ranges.json.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="A newer one.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
     """Compare two lists: rows added and removed, and addresses by region."""
     from nearbucket.regions.queries import difference  # noqa: PLC0415
 

@@ -214,9 +214,10 @@ class RangesFeed:
         except OSError as error:
             if not self.cache_problem:
                 _log.warning(
-                    "regions.cache: no copy is kept on disk: %s; let this process write there, or "
-                    "set another file",
-                    error,
+                    "regions.cache: no copy is kept on disk: %s: %s; let this process write there, "
+                    "or set another file",
+                    error.filename or self._settings.cache,
+                    error.strerror or error,
                 )
             self.cache_problem = error.strerror or str(error)
             return False
@@ -228,7 +229,7 @@ class RangesFeed:
         if result.good and not self._last.good:
             _log.info("ranges: the source is usable again (%s)", result)
         elif not result.good and result is not self._last:
-            effect = "the list in use stays" if self.current else "there is none yet"
+            effect = "the list in use stays" if self.current else "there is no list yet"
             if self.current and self.current.built_in:
                 effect = f"the built-in list of {self.current.date} stays in use"
             _log.warning("ranges: %s: %s; %s", result, self.problem, effect)

@@ -149,7 +149,10 @@ async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes |
     except ValueError as error:  # its text may be the URL, with a password
         raise FetchError("regions.source: not a URL or path that can be read") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise FetchError(f"regions.source: {error or type(error).__name__}") from error
+        why = str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.filename:
+            why = f"{error.filename}: {error.strerror}"
+        raise FetchError(f"regions.source: {why}") from error
 
 
 def _reason(error: OSError) -> str:
@@ -240,8 +243,12 @@ def _expanded(path: Path) -> Path:
         raise OSError(f"{path}: {error}") from error
 
 
-def read_ranges_file(path: Path) -> Ranges:
+def read_ranges_file(path: Path, option: str = "") -> Ranges:
     """The list in a file.
+
+    Args:
+        path: The file.
+        option: What named it, with a space behind it; for messages.
 
     Raises:
         ConfigError: The file cannot be read.
@@ -250,9 +257,9 @@ def read_ranges_file(path: Path) -> Ranges:
     try:
         return read_ranges(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
+        raise ConfigError(f"{option}{path}: {error.strerror}") from None
     except RangesError as error:
-        raise RangesError(f"{path}: {error}") from None
+        raise RangesError(f"{option}{path}: {error}") from None
 
 
 def ranges_in_use(settings: Regions, override: Path | None) -> Ranges | None:
@@ -261,7 +268,7 @@ def ranges_in_use(settings: Regions, override: Path | None) -> Ranges | None:
     That is the copy on disk, or the built-in list if that is newer; None if there is neither.
     """
     if override is not None:
-        return read_ranges_file(override)
+        return read_ranges_file(override, "--ranges ")
     for path in (Path(settings.source).expanduser(), settings.cache.expanduser()):
         if path.is_file():
             copy = read_ranges_file(path)

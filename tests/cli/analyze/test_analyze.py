@@ -143,6 +143,11 @@ def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
         (["{log}", "--dedupe", "--keep", "k"], "--dedupe compares all files"),
         (["{log}", "--inventory", "m.json"], "--inventory needs the origin bucket: --config FILE"),
         (["{log}", "--plan", "gold"], "--plan gold: "),
+        (
+            ["{log}", "--origin-region", "us-esat-1"],
+            "--origin-region: 'us-esat-1' is not an AWS region; did you mean us-east-1?",
+        ),
+        (["{log}", "--ranges", "none.json"], "--ranges none.json: No such file or directory"),
         (["{log}", "--output", "none/r.html"], "--output none/r.html: there is no such folder"),
         (["{log}", "--output", "."], "--output .: Is a directory"),
         (

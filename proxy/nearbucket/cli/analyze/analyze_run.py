@@ -29,6 +29,7 @@ from nearbucket.cli.analyze.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.analyze.analyze_output import put_out
 from nearbucket.cli.log_progress import log_progress
 from nearbucket.cli.output import NO_RANGES, print_error, ranges_for
+from nearbucket.config.aws_endpoints import known_regions, unknown_region
 from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices
@@ -109,6 +110,8 @@ def run(options: AnalyzeOptions) -> bool:
     """
     if options.output is not None and not options.output.parent.is_dir():
         raise ConfigError(f"--output {options.output}: there is no such folder")
+    if (region := options.origin_region) and region not in known_regions():
+        raise ConfigError(f"--origin-region: {region!r} {unknown_region(region)}")
     own = _own_settings(options.config)
     table = _region_table(own, options.ranges)
     origin = options.origin_region or (own.sites[0].origin.region if own else _REGION)

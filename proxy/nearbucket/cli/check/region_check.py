@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearbucket.cli.check.finding import Finding, Level
@@ -27,6 +28,9 @@ def region_findings(settings: Settings, named: str) -> list[Finding]:
     try:
         document = ranges_in_use(settings.regions, None)
     except (ConfigError, RangesError) as error:
+        if Path(settings.regions.source).expanduser().is_file():
+            fix = "name a file that is such a list, or AWS's URL"
+            return [Finding(Level.WARNING, "regions.source", "ranges", str(error), fix)]
         return [Finding(Level.WARNING, _PLACE, "ranges", str(error), update)]
     if document is None:
         text = "there is no list of prefixes to check the targets' regions with"
