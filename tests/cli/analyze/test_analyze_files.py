@@ -70,6 +70,23 @@ def test_a_report_that_cannot_be_written_leaves_the_one_before(
     assert list(before.parent.iterdir()) == [before]
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "begins"),
+    [
+        ("r.html", [], "<!doctype html>"),
+        ("r.JSON", [], "{"),
+        ("r.txt", [], "scope.files\t1"),
+        ("r", [], "scope.files\t1"),
+        ("r.html", ["--format", "text"], "scope.files\t1"),
+    ],
+)
+def test_without_a_format_the_name_of_the_file_says_it(
+    analyze: Any, log: str, name: str, options: list[str], begins: str
+) -> None:
+    assert analyze(log, "--output", name, *options).code == 0
+    assert Path(name).read_text().startswith(begins)
+
+
 def test_damaged_files_are_named_and_need_attention(analyze: Any, log: str) -> None:
     cut = Path(log).with_name("cut.gz")
     cut.write_bytes(Path(log).read_bytes()[:-50])

@@ -34,8 +34,12 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         list[str] | None, typer.Option(help="Requests for this host only; may be repeated.")
     ] = None,
     form: Annotated[
-        Literal["text", "json", "html"], typer.Option("--format", help="What is written.")
-    ] = "text",
+        Literal["text", "json", "html"] | None,
+        typer.Option(
+            "--format",
+            help="What is written; by default what --output ends in (.html, .json), else text.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report to this file.")
     ] = None,
@@ -115,7 +119,8 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
     gc.enable()
     options = AnalyzeOptions(
         logs=tuple(logs), config=config, since=since, until=until, hosts=tuple(host or ()),
-        form=form, output=output, prices=prices, plan=plan, price_class=price_class, bill=bill,
+        form=form or _form_of(output), output=output, prices=prices, plan=plan,
+        price_class=price_class, bill=bill,
         discount=discount, origin_region=origin_region, inventory=inventory, ranges=ranges,
         top=top, dedupe=dedupe, fields=fields, sample=sample, engine=engine, memory=memory,
         threads=threads, keep=keep, recommend=recommend, replay=replay, rate=rate,
@@ -123,3 +128,9 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
     )  # fmt: skip
     if not run(options):
         raise typer.Exit(NEEDS_ATTENTION)
+
+
+def _form_of(output: Path | None) -> str:
+    """The format that the name of a file stands for."""
+    suffix = output.suffix.lower() if output else ""
+    return {".html": "html", ".htm": "html", ".json": "json"}.get(suffix, "text")
