@@ -197,9 +197,10 @@ def plain_url(value: str, *, path: bool) -> str:
         or url.fragment
         or not value.isascii()
         or any(character.isspace() for character in value)
-        or (not path and url.path.strip("/"))
     )
     if wrong:
         hint = ", without credentials" if url.username is not None else ""
         raise ValueError(f"is not a URL; write {shape}{hint}")
+    if not path and url.path.strip("/"):
+        raise ValueError(f"has a path; write {shape}")
     return value.rstrip("/")

@@ -261,11 +261,6 @@ def test_without_a_list_that_is_a_note(check: Check) -> None:
     assert "note: regions.cache: there is no list of prefixes" in check().out
 
 
-def test_a_list_that_cannot_be_read_is_a_warning(check: Check) -> None:
-    check.list.write_text("{}")
-    assert f"warning: regions.cache: {check.list}: " in check().out
-
-
 def test_the_bypass_is_asked_for_an_object(check: Check) -> None:
     check.put("a.tar.gz", also=b"")
     to = f"{check.endpoint}/{check.west}"
@@ -285,7 +280,7 @@ def test_an_object_of_the_sample_is_asked_for_through_the_front(check: Check) ->
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["https://a/b"], "--front https://a/b: is not a URL"),
+        (["https://a/b"], "--front https://a/b: has a path; write"),
         (["https://a", "--offline"], "--offline"),
     ],
 )

@@ -34,15 +34,20 @@ def test_check_of_a_good_file_says_where_clients_go(nearbucket: Run, config: str
     assert nearbucket("check", "--offline", "--config", config) == (0, said, "")
 
 
-def test_a_source_that_is_no_list_is_named_by_its_own_setting(
-    nearbucket: Run, tmp_path: Path
+@pytest.mark.parametrize(
+    ("key", "fix"),
+    [
+        ("source", "name a file that is such a list, or AWS's URL"),
+        ("cache", "run nearbucket ranges update --config a.yaml"),
+    ],
+)
+def test_a_file_that_is_no_list_is_a_warning_about_its_own_setting(
+    nearbucket: Run, tmp_path: Path, key: str, fix: str
 ) -> None:
-    source = tmp_path / "list.txt"
-    source.write_text("no list")
-    config = write(tmp_path / "a.yaml", regions={"source": str(source)}, sites=[SITE])
-    done = nearbucket("check", "--offline", "--config", config)
-    assert f"warning: regions.source: {source}: not JSON: " in done.out
-    assert "; name a file that is such a list, or AWS's URL\n" in done.out
+    (tmp_path / "list.txt").write_text("{}")
+    write(tmp_path / "a.yaml", regions={key: "list.txt"}, sites=[SITE])
+    done = nearbucket("check", "--offline", "--config", "a.yaml")
+    assert f"warning: regions.{key}: list.txt: no syncToken; {fix}\n" in done.out
 
 
 SHADOW = "are not redirected (mode: shadow)"
