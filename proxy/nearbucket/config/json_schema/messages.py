@@ -93,7 +93,7 @@ def shown(value: object) -> str:
 
 
 def messages(error: ValidationError, sources: Sources, section: Path_ = ()) -> str:
-    """One line for each wrong setting."""
+    """One line for each wrong setting: first those of variables, then by the lines of the file."""
     details = error.errors(include_url=False)
     lines = dict.fromkeys(_message(detail, sources, section) for detail in details)
     lines.pop("", None)
@@ -101,7 +101,13 @@ def messages(error: ValidationError, sources: Sources, section: Path_ = ()) -> s
         path = section + _path(details[0]["loc"])
         text = _wrong_type(path, sources)
         return message(sources.place(path), ".".join(map(str, path)), text)
-    return "\n".join(lines)
+    return "\n".join(sorted(lines, key=lambda text: _line_number(text, sources.name)))
+
+
+def _line_number(text: str, name: str) -> int:
+    """The line that a message names in the file; 0 if it names a variable."""
+    found = re.match(rf"{re.escape(name)}:(\d+): ", text)
+    return int(found[1]) if found else 0
 
 
 def _path(parts: tuple[str | int, ...]) -> Path_:
