@@ -256,6 +256,13 @@ def test_every_trouble_is_said_in_words(problem: Exception, about: str, text: st
     assert (finding.level, finding.about, finding.text) == (Level.WRONG, about, text)
 
 
+def test_of_a_profile_that_there_is_not_the_variable_is_named() -> None:
+    finding = trouble(ProfileNotFound(profile="p"), place("https://127.0.0.1"))
+    assert finding.fix.startswith("correct AWS_PROFILE, or add the profile with `aws configure ")
+    missing = trouble(NoCredentialsError(), place("https://127.0.0.1"))
+    assert missing.fix.startswith("give this process a role, or keys as for the AWS CLI")
+
+
 def test_a_server_that_is_not_trusted_is_said_with_what_helps_and_nothing_else() -> None:
     finding = trouble(SSLError(endpoint_url="https://u", error="x"), place("https://127.0.0.1"))
     assert (finding.about, finding.reached) == ("bucket", False)

@@ -11,6 +11,7 @@ from botocore.exceptions import (
     ConnectionError,  # noqa: A004  # botocore's own class
     HTTPClientError,
     NoCredentialsError,
+    ProfileNotFound,
     SSLError,
 )
 
@@ -188,9 +189,11 @@ def trouble(error: Exception, location: BucketLocation) -> Finding:
         return Finding(Level.WRONG, location.name, kind.subject, text, kind.fix)
     if isinstance(error, ClientError):
         return Finding(Level.WRONG, location.name, "bucket", f"{name}: {meaning(error)}")
-    text = "no AWS credentials found" if isinstance(error, NoCredentialsError) else meaning(error)
-    fix = f"{GIVE_KEYS}, {OR_CONFIGURE}"
-    return Finding(Level.WRONG, location.name, "credentials", f"{name}: {text}", fix)
+    text, fix = meaning(error), GIVE_KEYS
+    if isinstance(error, NoCredentialsError | ProfileNotFound):
+        text, _, fix = text.partition("; ")
+    text, fix = f"{name}: {text}", f"{fix}, {OR_CONFIGURE}"
+    return Finding(Level.WRONG, location.name, "credentials", text, fix)
 
 
 def cannot_read(location: BucketLocation, key: str) -> Finding:

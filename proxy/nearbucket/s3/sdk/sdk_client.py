@@ -17,6 +17,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
+    ProfileNotFound,
     SSLError,
 )
 
@@ -230,6 +231,8 @@ def meaning(error: Exception) -> str:
         return f"{code_of(error)}: {kind_of(error) or said or 'no reason given'}"
     if isinstance(error, NoCredentialsError):
         return f"no AWS credentials found; {GIVE_KEYS}"
+    if isinstance(error, ProfileNotFound):
+        return f"{error}; correct AWS_PROFILE, or add the profile with `aws configure --profile`"
     if isinstance(error, SSLError):
         return no_tls(error)
     return str(error)
