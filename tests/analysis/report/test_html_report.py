@@ -18,6 +18,7 @@ from nearbucket.analysis import report as report_package
 from nearbucket.analysis.answers import DamagedFile, NamedTraffic
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report.figures import harmless
+from nearbucket.analysis.report.markup import with_options
 from tests.analysis.made_report import HOSTILE, YAML, hostile_report, made_report
 from tests.analysis.report.test_findings import without_requests
 from tests.test_names import FOLDER as FOLDER_OF_SOURCES
@@ -74,6 +75,13 @@ def page() -> Page:
 @pytest.fixture(scope="module")
 def hostile() -> Page:
     return Page(render(hostile_report(), "html"))
+
+
+def test_an_option_of_a_sentence_is_code_with_its_value() -> None:
+    sentence = "use --since and --plan flat:premium-75."
+    assert with_options(sentence) == [
+        "use ", "<code>--since</code>", " and ", "<code>--plan flat:premium-75</code>", ".",
+    ]  # fmt: skip
 
 
 def test_every_element_is_closed(page: Page, hostile: Page) -> None:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from html import escape
 from typing import NamedTuple
 
-_OPTION = re.compile(r"(--[a-z][a-z-]*)")
+_OPTION = re.compile(r"(--[a-z][a-z-]*(?: [a-z]+:[a-z0-9-]+)?)")
 
 
 class Html(str):
@@ -108,7 +108,7 @@ def bar(part: float, whole: float, kind: str = "") -> Html:
 
 
 def with_options(text: str) -> Part:
-    """A sentence in which options such as ``--plan`` are not broken over lines."""
+    """A sentence in which options such as ``--plan flat:pro`` are not broken over lines."""
     parts = _OPTION.split(text)
     return [element("code", part) if _OPTION.fullmatch(part) else part for part in parts]
 
