@@ -107,6 +107,12 @@ def test_a_schema_that_cannot_be_written_is_named_and_leaves_no_configuration(
     assert not Path("nearbucket.yaml").exists()
 
 
+def test_a_folder_that_there_is_not_is_said_of_the_file_that_was_named(nearbucket: Run) -> None:
+    outcome = nearbucket(*OPTIONS, "--output", "none/a.yaml")
+    assert outcome.code == 2
+    assert outcome.err == "nearbucket: --output none/a.yaml: there is no such folder\n"
+
+
 def test_without_a_terminal_missing_options_are_named(nearbucket: Run) -> None:
     outcome = nearbucket("init", "--region", "us-east-1", stdin=b"downloads\n")
     assert outcome.code == 2

@@ -55,6 +55,8 @@ def init(
     """
     if output.exists():
         raise ConfigError(f"{output}: is there already; give another name with --output FILE")
+    if not output.parent.is_dir():
+        raise ConfigError(f"--output {output}: there is no such folder")
     schema = output.with_name(SCHEMA_FILE)
     if output == schema:
         raise ConfigError(f"{output}: is the name of the schema beside it; give another name")
