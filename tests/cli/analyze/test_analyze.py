@@ -192,6 +192,12 @@ def test_a_report_by_the_built_in_list_says_so(nearbucket: Run, log: str) -> Non
     assert f"the list of prefixes is the built-in one of {BUILT_IN_DATE}; " in err
 
 
+def test_a_replay_says_so_once(nearbucket: Run, log: str, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "a.yaml", sites=[SITE])
+    done = nearbucket("analyze", log, "--replay", "http://127.0.0.1:1", "--config", config)
+    assert done.err.count("the list of prefixes is the built-in one") == 1
+
+
 def test_without_its_packages_the_command_to_install_them_is_shown(
     analyze: Any, log: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,11 +113,11 @@ def run(options: AnalyzeOptions) -> bool:
     if (region := options.origin_region) and region not in known_regions():
         raise ConfigError(f"--origin-region: {region!r} {unknown_region(region)}")
     own = _own_settings(options.config)
-    table = _region_table(own, options.ranges)
     origin = options.origin_region or (own.sites[0].origin.region if own else _REGION)
     money = _tariff(options, own, origin)
     if options.replay is not None:
         return _replay(options, options.replay, own, money)
+    table = _region_table(own, options.ranges)
     report = _report(options, own, table, ReportOptions(
         money, origin, own, options.bill, options.recommend,
         origin_is_assumed=own is None and options.origin_region is None,
