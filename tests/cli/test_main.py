@@ -107,6 +107,11 @@ def test_an_empty_variable_names_no_configuration_file(
     assert "bucket: from-variables" in nearbucket("config", "show").out
 
 
+@pytest.mark.parametrize("command", ["", "serve", "ranges", "ranges diff", "compile cloudfront"])
+def test_h_is_short_for_help(nearbucket: Run, command: str) -> None:
+    assert nearbucket(*command.split(), "-h") == nearbucket(*command.split(), "--help")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [

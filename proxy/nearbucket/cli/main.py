@@ -77,6 +77,7 @@ def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         help="A proxy for downloads from S3 that redirects clients in AWS to a bucket in their "
         "region.",
         no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
