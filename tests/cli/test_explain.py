@@ -29,7 +29,7 @@ mutable\tno\t
 opt-out\tno\t
 credentials\tno\t
 head\tno\t
-percent\t62.21 of 100\tredirected if below
+percent\t62.21 of 100\thash of client and path; redirected if below redirect.percent
 mode\ton\t
 copy\tnot checked\t{NOT_CHECKED.detail}
 decision\tredirect: 301 to {WEST_URL}/a.tar.gz\t

@@ -58,7 +58,7 @@ def test_that_there_are_no_aws_credentials_is_said_at_the_start_and_by_readiness
         assert warning in text
         assert running.get(PATH, OUTSIDE).status == 502
         log = running.errors.read_text(encoding="utf-8")
-        assert log.count(f"{warning}; until then S3 is asked for nothing") == 1
+        assert log.count(f"{warning}; until then no request is sent to S3") == 1
 
 
 def test_where_no_credentials_are_needed_there_is_no_warning(s3: LocalS3, tmp_path: Path) -> None:

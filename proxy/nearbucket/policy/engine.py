@@ -59,6 +59,7 @@ NOT_CHECKED = ExplainStep(
     "redirect.min_size, came-back",
 )
 """The step of a copy that no bucket was asked about."""
+_PERCENT = "hash of client and path; redirected if below redirect.percent"
 NOT_NEEDED = ExplainStep("copy", "not needed", "the rules above decide")
 """The step of a copy on which the decision does not depend."""
 
@@ -305,7 +306,7 @@ class Engine:
             ExplainStep("opt-out", "yes" if site.opted_out(facts) else "no"),
             ExplainStep("credentials", "yes" if credentials else "no", credentials),
             ExplainStep("head", "answered here" if site.answers_head(facts) else "no"),
-            ExplainStep("percent", f"{share:g} of {site.percent:g}", "redirected if below"),
+            ExplainStep("percent", f"{share:g} of {site.percent:g}", _PERCENT),
             ExplainStep("mode", site.modes.get(decision.region or "", "no target")),
         ]
 

@@ -190,7 +190,7 @@ class Supervisor:
             try:
                 await self._pool.credentials.get()
             except OriginError as error:
-                _log.error("%s; until then S3 is asked for nothing", error.detail)
+                _log.error("%s; until then no request is sent to S3", error.detail)
 
     # Reload
 
