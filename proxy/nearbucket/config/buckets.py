@@ -18,6 +18,8 @@ _ACCOUNT = r"^\d{12}$"
 
 S3_SCHEME = "s3://"
 """How URLs of buckets and their objects begin, in settings and on the command line."""
+_BEFORE_NAME = re.compile(rf"^(?:{S3_SCHEME}|arn:aws[a-z-]*:s3:::)")
+"""What is before the name in the URL and in the ARN of a bucket."""
 
 QueryName = Literal[
     "response-cache-control",
@@ -79,7 +81,7 @@ class Bucket(Section):
     @classmethod
     def _legal_name(cls, value: str) -> str:
         if not _BUCKET.fullmatch(value):
-            name = value.removeprefix(S3_SCHEME).partition("/")[0]
+            name = _BEFORE_NAME.sub("", value).partition("/")[0]
             if name != value and _BUCKET.fullmatch(name):
                 raise ValueError(f"is not a bucket name; write {name}, and a folder as prefix:")
             raise ValueError("is not a bucket name; write 3 to 63 of a-z, 0-9, dot and hyphen")
@@ -109,6 +111,17 @@ class Bucket(Section):
                 f"makes the URL {self.url()}: {error}; correct it, or set path_style: true",
                 "endpoint",
             ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _endpoint_is_of_no_bucket(self) -> Self:
+        host = urlsplit(self.endpoint or "").hostname or ""
+        if host.startswith(f"{self.bucket}.s3") and ".amazonaws." in host:
+            raise SettingError(
+                "has the bucket in its host, so that URLs of objects would have it twice; remove "
+                "it: AWS needs none",
+                "endpoint",
+            )
         return self
 
     @model_validator(mode="after")
