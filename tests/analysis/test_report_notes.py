@@ -42,7 +42,7 @@ def notes(plan: str = "payg", tb: float = 65, removed: float = 0, **odd: Any) ->
             odd.get("scope", SCOPE),
             odd.get("counts", COUNTS),
             odd.get("by") or tariff(Prices(plan=plan, cdn_per_gb=odd.get("own_price"))),
-            Usage({"north-america": tb * TB}),
+            Usage({"north-america": tb * TB}, odd.get("requests", 0.0)),
             WhatIf("*", 1, removed * TB * GB, 1, odd.get("saving", 0.0)),
             odd.get("advice"),
             odd.get("own"),
@@ -73,6 +73,23 @@ def test_more_than_the_size_of_a_plan_is_told() -> None:
         "65 TB a month are more than the 50 TB of this plan; premium-75 is large enough, for "
         "1,450 USD a month."
     )
+
+
+@pytest.mark.parametrize(
+    ("requests", "plan"),
+    [(10e6, "pro"), (10.1e6, "business"), (125.1e6, "premium-50"), (500.1e6, None)],
+)
+def test_a_plan_includes_so_many_requests(requests: float, plan: str | None) -> None:
+    found = [each for each in notes(tb=20, requests=requests) if "flat-rate plan" in each]
+    assert [f"The flat-rate plan {plan} costs" in each for each in found] == [True] * bool(plan)
+
+
+def test_more_requests_than_a_plan_includes_are_told() -> None:
+    assert notes("flat:pro", 20, requests=38.4e6)[1] == (
+        "38 million requests a month are more than the 10 million of this plan; business is large "
+        "enough, for 200 USD a month."
+    )
+    assert "more than" not in " ".join(notes("flat:pro", 20, requests=10e6))
 
 
 def test_a_flat_rate_plan_that_saves_more_than_redirects_is_told_first() -> None:

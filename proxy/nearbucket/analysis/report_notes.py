@@ -38,11 +38,13 @@ class FlatRate(NamedTuple):
     Attributes:
         name: As the setting ``prices.plan`` writes it, without ``flat:``.
         tb: TB of a month.
+        requests: Requests of a month.
         usd: Price of a month.
     """
 
     name: str
     tb: float
+    requests: float
     usd: float
 
 
@@ -78,7 +80,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
     left = max(0.0, total - removed / GB)
     plan: Iterator[str] = iter(())
     if tariff.steps:
-        plan = _flat_rate(tariff, total, left)
+        plan = _flat_rate(tariff, usage, left)
     elif tariff.plan == PAY_AS_YOU_GO and tariff.cdn_per_gb is None and scope.days >= 1:
         plan = _pay_as_you_go(tariff, usage, saving)
     volume = _volume(scope, counts, tariff)
@@ -147,8 +149,9 @@ def _empty_days(scope: Scope, counts: Counts) -> Iterator[str]:
         )
 
 
-def _flat_rate(tariff: Tariff, total: float, left: float) -> Iterator[str]:
+def _flat_rate(tariff: Tariff, usage: Usage, left: float) -> Iterator[str]:
     """On what redirects save where a plan is paid in steps."""
+    total = sum(usage.gb.values())
     before, after = _step(tariff, total), _step(tariff, left)
     with_plan = f"With the {tariff.words}, redirects save"
     if after[1] < before[1]:
@@ -162,12 +165,21 @@ def _flat_rate(tariff: Tariff, total: float, left: float) -> Iterator[str]:
             f"{with_plan} nothing: it costs {before[1]:,.0f} USD with {_tb(left)} a month, as with "
             f"{_tb(total)}. Requests to S3 and copies come on top."
         )
+    name = tariff.plan.removeprefix("flat:").partition("-")[0]
+    included = tariff.prices.cloudfront.plan_requests[name]
+    over = []
     if total > (most := tariff.steps[-1][0]):
-        larger = _cheapest_plan(tariff, total)
-        text = f"{_tb(total)} a month are more than the {_tb(most)} of this plan"
+        over.append(f"{_tb(total)} a month are more than the {_tb(most)} of this plan")
+    if usage.cdn_requests > included:
+        over.append(
+            f"{_millions(usage.cdn_requests)} requests a month are more than the "
+            f"{_millions(included)} of this plan"
+        )
+    if over:
+        larger = _cheapest_plan(tariff, usage)
         if larger is not None:
-            text += f"; {larger.name} is large enough, for {larger.usd:,.0f} USD a month"
-        yield f"{text}."
+            over.append(f"{larger.name} is large enough, for {larger.usd:,.0f} USD a month")
+        yield f"{'; '.join(over)}."
 
 
 def _step(tariff: Tariff, gb: float) -> tuple[float, float]:
@@ -178,24 +190,31 @@ def _step(tariff: Tariff, gb: float) -> tuple[float, float]:
 def _pay_as_you_go(tariff: Tariff, usage: Usage, saving: float) -> Iterator[str]:
     """On flat-rate plans that cost less."""
     now, total = bill(usage, tariff), sum(usage.gb.values())
-    cheapest = _cheapest_plan(tariff, total)
+    cheapest = _cheapest_plan(tariff, usage)
     if cheapest is None or cheapest.usd >= now:
         return
     text = (
         f"The flat-rate plan {cheapest.name} costs {cheapest.usd:,.0f} USD a month for up to "
-        f"{cheapest.tb:g} TB; pay as you go costs {now:,.0f} USD for these {_tb(total)}"
+        f"{cheapest.tb:g} TB and {_millions(cheapest.requests)} requests, for one distribution; "
+        f"pay as you go costs {now:,.0f} USD for these {_tb(total)} and "
+        f"{_millions(usage.cdn_requests)} requests"
     )
     if cheapest.usd < now - saving:
         text += f". Changing the plan saves more than redirects, which save {max(0, saving):,.0f}"
         text += " USD"
-    yield f"{text}. See what the plan includes, and compute again with --plan flat:{cheapest.name}."
+    yield (
+        f"{text}. See what the plan includes, and compute again with --plan flat:{cheapest.name}, "
+        "and --host if there are several distributions."
+    )
 
 
-def _cheapest_plan(tariff: Tariff, gb: float) -> FlatRate | None:
+def _cheapest_plan(tariff: Tariff, usage: Usage) -> FlatRate | None:
     """The cheapest flat-rate plan that is large enough."""
+    gb, cdn = sum(usage.gb.values()), tariff.prices.cloudfront
     plans = [
-        FlatRate(name if len(sizes) == 1 else f"{name}-{tb}", tb, usd)
-        for name, sizes in tariff.prices.cloudfront.plans.items()
+        FlatRate(name if len(sizes) == 1 else f"{name}-{tb}", tb, requests, usd)
+        for name, sizes in cdn.plans.items()
+        if usage.cdn_requests <= (requests := cdn.plan_requests[name])
         for tb, usd in sizes.items()
         if gb <= tb * GB_PER_TB
     ]
@@ -268,6 +287,13 @@ def _gaps(counts: Counts, own: Settings | None) -> Iterator[str]:
             f"{percent(other / counts.bytes)} of the bytes are for hosts that the configuration "
             "does not have: nothing of them is redirected."
         )
+
+
+def _millions(requests: float) -> str:
+    millions = requests / 1e6
+    if millions < 1:
+        return f"{requests:,.0f}"
+    return f"{millions:,.0f} million" if millions >= 10 else f"{millions:.3g} million"  # noqa: PLR2004
 
 
 def _tb(gb: float) -> str:

@@ -38,6 +38,8 @@ class CdnPrices(Section):
     """By geography: the price of 10,000 HTTPS requests."""
     plans: dict[str, dict[int, _Dollars]]
     """Flat-rate plans: the price of a month by TB."""
+    plan_requests: dict[str, _Amount]
+    """Requests of a month that each plan includes."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -50,6 +52,8 @@ class CdnPrices(Section):
         for geography, steps in self.per_gb.items():
             if len(steps) != len(self.tiers_tb) + 1:
                 raise ValueError(f"per_gb.{geography} needs {len(self.tiers_tb) + 1} prices")
+        if set(self.plan_requests) != set(self.plans):
+            raise ValueError(f"plan_requests needs exactly these keys: {', '.join(self.plans)}")
         return self
 
 
