@@ -17,6 +17,7 @@ from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
 from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts
 from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
+from nearbucket.analysis.reducing.request_flags import SiteRules
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.cli.analyze.analyze_run import _rules
 from nearbucket.errors import ConfigError
@@ -76,8 +77,34 @@ def test_flags_tell_requests_that_are_not_redirected(tmp_path: Path) -> None:
         return sorted(row["flags"] for row in facts for _ in range(row["requests"]))
 
     assert flags(ReduceOptions()) == sorted([0, *[CREDENTIALS] * 3, OPTED_OUT])
-    own = rules(opt_out_queries=("a=b",), opt_out_agents=("Never/*",), cookies=("sess*",))
-    assert flags(own) == sorted([0, *[CREDENTIALS] * 2, *[OPTED_OUT] * 2])
+    own = SiteRules(opt_out_query="a=b", opt_out_agents=("Never/*",), cookies=("sess*",))
+    assert flags(rules(sites=((("*",), own),))) == sorted([0, *[CREDENTIALS] * 2, *[OPTED_OUT] * 2])
+    own = SiteRules(opt_out_networks=(BASE.client,), cookies=(), arguments=("a",))
+    assert flags(rules(sites=((("*",), own),))) == sorted(
+        [*[OPTED_OUT] * 3, *[CREDENTIALS | OPTED_OUT] * 2]
+    )
+
+
+def test_opt_outs_are_those_of_the_site_of_the_host(tmp_path: Path) -> None:
+    sites = (
+        ((BASE.host,), SiteRules(opt_out_agents=("a/*",))),
+        (("other.example", "*"), SiteRules(opt_out_agents=("b/*",), opt_out_query=None)),
+    )
+    asked = {
+        (BASE.host, "a/1", ""): OPTED_OUT,
+        (BASE.host, "b/1", ""): 0,
+        (BASE.host, "b/1", "redirect=no"): OPTED_OUT,
+        ("other.example", "a/1", "redirect=no"): 0,
+        ("other.example", "b/1", ""): OPTED_OUT,
+        ("unknown.example", "b/1", ""): OPTED_OUT,
+    }
+    for number, ((host, agent, query), flags) in enumerate(asked.items()):
+        others = [BASE._replace(host=name, time=BASE.time - 86400 * 9) for name, *_ in asked]
+        request = BASE._replace(host=host, agent=agent, query=query)
+        path = written(tmp_path / f"{number}.log", *others, request)
+        facts = counted([path], rules(sites=sites))[1].traffic.facts.to_pylist()
+        last = max(row["day"] for row in facts)
+        assert [row["flags"] for row in facts if row["day"] == last and row["requests"]] == [flags]
 
 
 def test_other_times_and_hosts_are_left_out_and_told(tmp_path: Path) -> None:

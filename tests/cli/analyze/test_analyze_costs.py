@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,12 +10,16 @@ import pytest
 from tests.analysis.log_writers import w3c
 from tests.analysis.made_logs import HOSTS
 from tests.cli.analyze.conftest import LOG, report
+from tests.cli.analyze.test_analyze_loop import addresses
 from tests.cli.conftest import SITE
 from tests.cli.conftest import write as write_config
+from tests.made_ranges import MADE
 from tests.replicas.test_inventory_report import manifest, packed, row
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.cli.conftest import Run
 
 
 def test_the_real_bill_scales_the_dollars(analyze: Any, tmp_path: Path) -> None:
@@ -114,3 +119,42 @@ def test_an_inventory_report_is_about_the_first_site_alone(
     first, second = HOSTS[:2]
     assert costs(first, second) == costs(first) > 20  # a terabyte more to store
     assert costs("other.example") == 0
+
+
+def test_opt_outs_of_a_site_count_as_in_a_comparison_of_configurations(
+    analyze: Any, nearbucket: Run, tmp_path: Path
+) -> None:
+    hosts, size = ("one.example", "two.example"), 1 << 20
+    clients = addresses("us-east-1")
+    whole = LOG[0]._replace(method="GET", status=200, result="Hit", start=-1, query="", cookie="")
+    hit = whole._replace(bytes=size, length=size)
+    w3c(
+        tmp_path / "a.log",
+        [
+            hit._replace(
+                time=hit.time + 600 * number,
+                host=hosts[number % 2],
+                client=clients[number % 3],
+                agent=f"a{number % 5}",
+            )
+            for number in range(300)
+        ],
+    )
+    policy = {"paths": ["*"], "exclude": []}
+    sites = [
+        {**SITE, "hosts": [host], "redirect": policy, "opt_out": opt_out}
+        for host, opt_out in zip(
+            hosts, ({"user_agents": ["a1"]}, {"networks": [f"{clients[0]}/32"]}), strict=True
+        )
+    ]
+    on = write_config(tmp_path / "on.yaml", sites=sites)
+    off = write_config(
+        tmp_path / "off.yaml",
+        sites=[{**each, "redirect": {**policy, "mode": "off"}} for each in sites],
+    )
+    document = report(analyze(str(tmp_path / "a.log"), "--config", on, "--format", "json"))
+    month = 30.4 / document["scope"]["days"]
+    log = ("--log", str(tmp_path / "a.log"), "--ranges", str(MADE), "--json")
+    replay = json.loads(nearbucket("config", "diff", off, on, *log).out)["replay"]
+    assert replay["newly_redirected"] == 120 + 100
+    assert document["what_if"]["redirects_month"] == pytest.approx(220 * month)

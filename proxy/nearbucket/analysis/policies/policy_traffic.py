@@ -11,7 +11,7 @@ the tables of ``Traffic``. What is not in them is taken as follows:
 * ``redirect.min_size``: by the size that the log shows. An object of unknown size is not redirected
   where there is a floor.
 * A cookie or a signed query is as good as an Authorization: such a request is not redirected.
-* ``opt_out.networks`` and ``opt_out.user_agents`` do not count.
+* ``opt_out``: by the query, User-Agent and address, as they were counted (``SiteRules``).
 """
 
 from __future__ import annotations

@@ -77,6 +77,15 @@ def constant(value: Any, rows: int) -> Coded:
     return Coded(pa.repeat(pa.scalar(0, pa.int64()), rows), [value])
 
 
+def named_column(
+    table: pa.Table, name: str, of_raw: Callable[[bytes], Any] | None, missing: Any
+) -> Coded:
+    """A column of a table in codes; ``missing`` in every row if the table does not have it."""
+    if name in table.column_names:
+        return coded(table[name], of_raw)
+    return constant(missing, len(table))
+
+
 def combined(columns: Sequence[Coded]) -> Coded:
     """Several columns as one, whose values are tuples."""
     sizes = [len(column.values) for column in columns]

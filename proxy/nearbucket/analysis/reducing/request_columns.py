@@ -5,11 +5,10 @@ Each distinct value is decoded once, not each row.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,14 +25,15 @@ from nearbucket.analysis.reducing.coded_columns import (
     constant,
     dictionary_of,
     ids_of,
+    named_column,
     texts_of,
 )
+from nearbucket.analysis.reducing.request_flags import ANY_SITE, request_flags
 from nearbucket.analysis.reducing.request_times import seconds_of, within
-from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
-from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
 
 if TYPE_CHECKING:
     from nearbucket.analysis.reading.sources import Period
+    from nearbucket.analysis.reducing.request_flags import Sites
 
 NO_TIME, OTHER_TIME, OTHER_HOST = "without a time", "outside the period", "of other hosts"
 REPEATED = "repeated"
@@ -61,16 +61,12 @@ class CountingRules:
     Attributes:
         period: Which requests count.
         hosts: Whose requests count, in lower case; empty for all.
-        opt_out_queries: Query arguments with which a client opts out.
-        opt_out_agents: Shell patterns of User-Agents that do.
-        cookies: Shell patterns of names of cookies that count as credentials.
+        sites: What keeps requests from being redirected, by the host.
     """
 
     period: Period = ALWAYS
     hosts: tuple[str, ...] = ()
-    opt_out_queries: tuple[str, ...] = ("redirect=no",)
-    opt_out_agents: tuple[str, ...] = ()
-    cookies: tuple[str, ...] = ("*",)
+    sites: Sites = ANY_SITE
 
 
 EVERY_REQUEST = CountingRules()
@@ -170,30 +166,30 @@ def _decoded(
     left_out: dict[str, int],
     bounds: tuple[int | None, int | None],
 ) -> RequestColumns:
-    reason = _column(table, formats.OWN, formats.text_of, "")
+    reason = named_column(table, formats.OWN, formats.text_of, "")
     own = any(reason.values)
     seconds = array_of(table["seconds"])
     sent = pc.fill_null(_number(table, "sc_bytes"), 0)
-    agent = _column(table, "cs_user_agent", partial(_agent, own=own), "-")
-    method = _column(table, "cs_method", formats.text_of, "GET")
+    agent = named_column(table, "cs_user_agent", partial(_agent, own=own), "-")
+    method = named_column(table, "cs_method", formats.text_of, "GET")
     # as they are, they are codes
     status = Coded(pc.fill_null(_number(table, "sc_status"), 0), range(BOUNDS["sc_status"]))
-    result = _column(table, "x_edge_result_type", formats.text_of, "")
-    amazon = _column(table, "asn", _AMAZON.__contains__, missing=False)
-    action = _column(table, "x_nearbucket_action", formats.text_of, "")
-    kinds = _kinds(
-        [method, status, _flags(table, agent, reason, rules), amazon, result, reason, action]
-    )
-    edge = _column(table, "x_edge_location", formats.text_of, "")
+    result = named_column(table, "x_edge_result_type", formats.text_of, "")
+    amazon = named_column(table, "asn", _AMAZON.__contains__, missing=False)
+    action = named_column(table, "x_nearbucket_action", formats.text_of, "")
+    host = _host(table)
+    flags = request_flags(table, host, agent, reason, rules.sites)
+    kinds = _kinds([method, status, flags, amazon, result, reason, action])
+    edge = named_column(table, "x_edge_location", formats.text_of, "")
     context = combined([_days(seconds), edge, kinds.mapped(lambda kind: kind[:4])])
     context = Coded(context.codes, [(day, edge, *kind) for day, edge, kind in context.values])
     length = _number(table, "sc_content_len")
     ok = kinds.picked(lambda kind: kind[:2] == ("GET", _OK), pa.bool_())
     partial_ = kinds.picked(lambda kind: kind[:2] == ("GET", _PARTIAL), pa.bool_())
     broken = _broken(kinds, sent, length)
-    client, agent_texts, host, key, contexts = texts_of(
+    client, agent_texts, hosts, key, contexts = texts_of(
         [
-            _client(table), _texts(agent), _texts(_host(table)), _key(table, own=own),
+            _client(table), _texts(agent), _texts(host), _key(table, own=own),
             _texts(Coded(context.codes, [repr(value) for value in context.values])),
         ]
     )  # fmt: skip
@@ -205,7 +201,7 @@ def _decoded(
         sent=sent,
         client=client,
         agent=agent_texts,
-        host=host,
+        host=hosts,
         key=key,
         amazon=amazon,
         context=context,
@@ -249,14 +245,6 @@ def _days(seconds: pa.Array) -> Coded:
     bounds = pc.min_max(days).as_py()
     first, last = bounds["min"] or 0, bounds["max"] or 0
     return Coded(pc.subtract(days, first), range(first, last + 1))
-
-
-def _column(
-    table: pa.Table, name: str, of_raw: Callable[[bytes], Any] | None, missing: Any
-) -> Coded:
-    if name in table.column_names:
-        return coded(table[name], of_raw)
-    return constant(missing, len(table))
 
 
 def _number(table: pa.Table, name: str) -> pa.Array:
@@ -303,10 +291,10 @@ def _agent(raw: bytes, *, own: bool) -> str:
 
 def _host(table: pa.Table) -> Coded:
     """The host that the client asked for; where the log has none, CloudFront's own name."""
-    viewer = _column(table, "x_host_header", formats.host_of, "")
+    viewer = named_column(table, "x_host_header", formats.host_of, "")
     if "" not in viewer.values:
         return viewer
-    pair = combined([viewer, _column(table, "cs_host", formats.host_of, "")])
+    pair = combined([viewer, named_column(table, "cs_host", formats.host_of, "")])
     hosts = pa.array([asked or own for asked, own in pair.values], pa.string())
     return coded(pa.chunked_array([pc.take(hosts, pair.codes)]))
 
@@ -326,43 +314,3 @@ def _range_end(table: pa.Table, partial_: pa.Array, sent: pa.Array | None) -> pa
     start = _number(table, "sc_range_start")
     end = pc.add(_number(table, "sc_range_end"), 1) if sent is None else pc.add(start, sent)
     return pc.if_else(pc.and_(partial_, pc.is_valid(start)), end, None)
-
-
-def _flags(table: pa.Table, agent: Coded, reason: Coded, rules: CountingRules) -> Coded:
-    queries = frozenset(rules.opt_out_queries)
-    cookies, agents = any_pattern(rules.cookies), any_pattern(rules.opt_out_agents)
-    own = any(reason.values)
-
-    def of_query(raw: bytes) -> int:
-        query = "" if raw in {b"-", b""} else formats.sent_text(raw, own=own)
-        opted_out = not queries.isdisjoint(query.split("&"))
-        return CREDENTIALS * (SIGNED_QUERY.search(query) is not None) | OPTED_OUT * opted_out
-
-    columns = [
-        _column(table, "cs_uri_query", of_query, 0),
-        _column(table, "cs_cookie", lambda raw: CREDENTIALS * _counts(raw, cookies), 0),
-        Coded(
-            agent.codes,
-            [OPTED_OUT * bool(agents.fullmatch(name)) for name in agent.values],
-        ),
-        Coded(reason.codes, [_BY_REASON.get(name, 0) for name in reason.values]),
-    ]
-    bits = [column.picked(int, pa.int8()) for column in columns if any(column.values)]
-    if not bits:
-        return constant(0, len(table))
-    whole = bits[0]
-    for more in bits[1:]:
-        whole = pc.bit_wise_or(whole, more)
-    return Coded(whole.cast(pa.int64()), range((CREDENTIALS | OPTED_OUT) + 1))
-
-
-_BY_REASON = {"credentials": CREDENTIALS, "opt-out": OPTED_OUT}
-
-
-def _counts(raw: bytes, cookies: re.Pattern[str]) -> bool:
-    """Whether a Cookie field names a cookie that counts, as ``policy/rules.py`` has it."""
-    text = formats.text_of(raw)
-    if not text:
-        return False
-    names = {pair.partition("=")[0].strip() for pair in re.split("[;,]", text)}
-    return any(cookies.fullmatch(name) for name in names - {""} or {""})

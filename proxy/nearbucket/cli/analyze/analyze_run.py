@@ -24,6 +24,7 @@ from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources, moment
 from nearbucket.analysis.reducing.reduce import ReduceOptions
 from nearbucket.analysis.reducing.request_columns import CountingRules
+from nearbucket.analysis.reducing.request_flags import SiteRules
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.cli.analyze.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.analyze.analyze_output import put_out
@@ -370,15 +371,18 @@ def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> Coun
     wanted = tuple(sorted({host_of(host.encode()) for host in hosts}))
     if own is None:
         return CountingRules(period, wanted)
-    queries = [site.opt_out.query for site in own.sites]
-    agents = {pattern for site in own.sites for pattern in site.opt_out.user_agents}
-    cookies = {pattern for site in own.sites for pattern in site.redirect.cookies}
+    hosts_of: dict[SiteRules, list[str]] = {}
+    for site in own.sites:
+        rules = SiteRules(
+            opt_out_query=site.opt_out.query,
+            opt_out_agents=tuple(site.opt_out.user_agents),
+            opt_out_networks=tuple(site.opt_out.networks),
+            cookies=tuple(site.redirect.cookies),
+            arguments=tuple(site.origin.query),
+        )
+        hosts_of.setdefault(rules, []).extend(name.lower() for name in site.hosts)
     return CountingRules(
-        period,
-        wanted,
-        tuple(dict.fromkeys(query for query in queries if query)),
-        tuple(sorted(agents)),
-        tuple(sorted(cookies)),
+        period, wanted, tuple((tuple(names), rules) for rules, names in hosts_of.items())
     )
 
 

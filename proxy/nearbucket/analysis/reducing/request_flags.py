@@ -1,0 +1,119 @@
+"""What keeps a request from being redirected, beside its object and region, as far as a log shows.
+
+Opt-outs and credentials are settings of a site, so that a request has those of its host's site.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import parse_qsl
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nearbucket.analysis.reading import formats
+from nearbucket.analysis.reducing.coded_columns import Coded, constant, named_column
+from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
+from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
+from nearbucket.regions.region_table import network_set
+
+_BY_REASON = {"credentials": CREDENTIALS, "opt-out": OPTED_OUT}
+_ALL = range((CREDENTIALS | OPTED_OUT) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRules:
+    """What makes a request to some hosts one that is never redirected. Picklable.
+
+    Attributes:
+        opt_out_query: Query argument with which a client opts out; None for none.
+        opt_out_agents: Shell patterns of User-Agents that do.
+        opt_out_networks: Networks that do.
+        cookies: Shell patterns of names of cookies that count as credentials.
+        arguments: Names of query arguments that only the origin can answer.
+    """
+
+    opt_out_query: str | None = "redirect=no"
+    opt_out_agents: tuple[str, ...] = ()
+    opt_out_networks: tuple[str, ...] = ()
+    cookies: tuple[str, ...] = ("*",)
+    arguments: tuple[str, ...] = ()
+
+
+Sites = tuple[tuple[tuple[str, ...], SiteRules], ...]
+"""Rules that differ, each with its hosts; ``*`` is every other host. Hosts of no site have any."""
+ANY_SITE: Sites = ((("*",), SiteRules()),)
+"""All hosts, by the settings of a site without any."""
+
+
+def request_flags(table: pa.Table, host: Coded, agent: Coded, reason: Coded, sites: Sites) -> Coded:
+    """The bits ``CREDENTIALS`` and ``OPTED_OUT`` of each request, by the rules of its site.
+
+    Args:
+        table: The table.
+        host: Its hosts.
+        agent: Its User-Agents.
+        reason: nearbucket's reasons; empty texts in other logs.
+        sites: The rules.
+    """
+    first, *others = (_by_rules(table, agent, reason, site) for _, site in sites)
+    if not others:
+        return first
+    place = {name: number for number, (names, _) in enumerate(sites) for name in names}
+    flags = first.picked(int, pa.int64())
+    for number, other in enumerate(others, 1):
+        of_site = host.picked(partial(_is_of, place, number), pa.bool_())
+        flags = pc.if_else(of_site, other.picked(int, pa.int64()), flags)
+    return Coded(flags, _ALL)
+
+
+def _is_of(place: dict[str, int], number: int, host: str) -> bool:
+    return place.get(host, place.get("*", 0)) == number
+
+
+def _by_rules(table: pa.Table, agent: Coded, reason: Coded, site: SiteRules) -> Coded:
+    cookies, agents = any_pattern(site.cookies), any_pattern(site.opt_out_agents)
+    networks, arguments = network_set(site.opt_out_networks), frozenset(site.arguments)
+    own = any(reason.values)
+
+    def of_query(raw: bytes) -> int:
+        query = "" if raw in {b"-", b""} else formats.sent_text(raw, own=own)
+        opted_out = site.opt_out_query in query.split("&")
+        signed = SIGNED_QUERY.search(query) is not None
+        if arguments and not signed:
+            pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
+            signed = any(name in arguments for name, _ in pairs)
+        return CREDENTIALS * signed | OPTED_OUT * opted_out
+
+    def of_client(raw: bytes) -> int:
+        return OPTED_OUT * networks.holds(formats.text_of(raw))
+
+    columns = [
+        named_column(table, "cs_uri_query", of_query, 0),
+        named_column(table, "cs_cookie", lambda raw: CREDENTIALS * _counts(raw, cookies), 0),
+        Coded(
+            agent.codes,
+            [OPTED_OUT * bool(agents.fullmatch(name)) for name in agent.values],
+        ),
+        Coded(reason.codes, [_BY_REASON.get(name, 0) for name in reason.values]),
+    ]
+    if site.opt_out_networks:
+        columns.append(named_column(table, "c_ip", of_client, 0))
+    bits = [column.picked(int, pa.int8()) for column in columns if any(column.values)]
+    if not bits:
+        return constant(0, len(table))
+    whole = bits[0]
+    for more in bits[1:]:
+        whole = pc.bit_wise_or(whole, more)
+    return Coded(whole.cast(pa.int64()), _ALL)
+
+
+def _counts(raw: bytes, cookies: re.Pattern[str]) -> bool:
+    """Whether a Cookie field names a cookie that counts, as ``policy/rules.py`` has it."""
+    text = formats.text_of(raw)
+    if not text:
+        return False
+    names = {pair.partition("=")[0].strip() for pair in re.split("[;,]", text)}
+    return any(cookies.fullmatch(name) for name in names - {""} or {""})
