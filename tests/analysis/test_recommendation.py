@@ -265,6 +265,17 @@ def test_where_nothing_pays_nothing_is_recommended(rows: list[Any], why: str) ->
     assert why in why_nothing(advice(traffic_of(rows, 14)))
 
 
+def test_a_first_site_without_traffic_is_named() -> None:
+    first, other = (
+        {"hosts": [host], "origin": {"bucket": "downloads", "region": ORIGIN}}
+        for host in ("first.example", "*")
+    )
+    own = Settings.model_validate({"sites": [first, other]})
+    traffic = traffic_of(steady(), 14)
+    assert why_nothing(advice(traffic, own=own)) == f"{NOBODY} of the site first.example"
+    some(advice(traffic, own=Settings.model_validate({"sites": [other, first]})))
+
+
 def test_requests_that_the_proxy_never_redirects_do_not_count() -> None:
     rows = [
         fact("a.iso", size=200 * MIB, day=day, requests=3000, **odd)

@@ -116,6 +116,34 @@ def test_why_no_policy_is_recommended_is_told() -> None:
     assert found[1:] == notes(tb=700)
 
 
+@pytest.mark.parametrize(
+    ("hosts", "share"),
+    [(("b.example", "*"), "75 %"), (("b.example", "c.example"), "25 %"), (("d.example",), "0 %")],
+)
+def test_of_several_sites_a_policy_is_for_the_first_which_is_told(
+    hosts: tuple[str, ...], share: str
+) -> None:
+    counts = replace(
+        COUNTS,
+        hosts=tuple(
+            NamedTraffic(f"{name}.example", 1, size)
+            for name, size in {"A": 25, "B": 25, "": 50}.items()
+        ),
+    )
+    origin = {"bucket": "downloads", "region": "us-east-1"}
+    own = settings(
+        sites=[{"hosts": ["a.example"], "origin": origin}, {"hosts": list(hosts), "origin": origin}]
+    )
+    nothing = NothingRecommended("none pays")
+    told = notes(tb=700, advice=nothing, own=own, counts=counts)[1]
+    assert told.startswith(
+        "A policy is recommended for the first site of the configuration alone, "
+    )
+    assert f"a.example. {share} of the bytes are for other sites" in told
+    for one in ({}, {"own": own}, {"advice": nothing}):
+        assert not [each for each in notes(tb=700, counts=counts, **one) if "first site" in each]
+
+
 def test_a_log_of_less_than_a_day_says_so_first_and_chooses_no_plan() -> None:
     short = replace(SCOPE, days=1 / 1440)
     first, *others = notes(tb=200, scope=short)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nearbucket.pricing.tariff import Tariff
 
 _FEWEST_DAYS, _FORTNIGHT = 3, 14
+_SEVERAL = 2
 _OWN_USD = 74
 """A month of two Fargate tasks and a load balancer (``docs/costs.py``)."""
 _NAT = (
@@ -92,6 +93,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         *_too_short(scope),
         *plan,
         *chosen,
+        *_other_sites(counts, own, recommendation),
         *volume,
         *_less_than_a_fortnight(scope),
         *_gaps(counts, own),
@@ -261,6 +263,29 @@ def _own_costs(saving: float) -> Iterator[str]:
     yield (
         f"What nearbucket itself costs is not subtracted: about {_OWN_USD} USD a month for two "
         f"tasks on Fargate and a load balancer{more}. As a CloudFront Function it needs neither."
+    )
+
+
+def _other_sites(
+    counts: Counts,
+    own: Settings | None,
+    recommendation: Recommendation | NothingRecommended | None,
+) -> Iterator[str]:
+    """That a recommendation is about the first of several sites."""
+    if recommendation is None or own is None or len(own.sites) < _SEVERAL:
+        return
+    first, *others = own.sites
+    hosts = {host for site in others for host in site.hosts}
+    of_others = sum(
+        each.bytes
+        for each in counts.hosts
+        if each.name.lower() in hosts or ("*" in hosts and each.name.lower() not in first.hosts)
+    )
+    part = of_others / counts.bytes if counts.bytes else 0.0
+    yield (
+        f"A policy is recommended for the first site of the configuration alone, {first.name}. "
+        f"{percent(part)} of the bytes are for other sites: what they redirect is not in its "
+        "saving. Put another site first for a policy of its own."
     )
 
 
