@@ -241,7 +241,8 @@ def made_report() -> Report:
             days=float(DAYS),
             damaged=(DamagedFile("E2.2026-11-09-07.abc.gz", "ends early", 641),),
             prices_of="2026-11",
-            kinds=("w3c",),
+            kinds=("json", "w3c"),
+            at_once=("json", "w3c"),
         ),
         counts=counts,
         bill=BillEstimate(

@@ -23,6 +23,7 @@ from nearbucket.cli.analyze.analyze_run import _rules
 from nearbucket.errors import ConfigError
 from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.analysis.counting import BASE, counted, rules, written
+from tests.analysis.log_writers import json_lines, w3c
 from tests.analysis.made_logs import Mixed, mixed
 from tests.analysis.test_log_reader import FULL
 from tests.build import EAST, WEST
@@ -115,6 +116,17 @@ def test_other_times_and_hosts_are_left_out_and_told(tmp_path: Path) -> None:
     assert scope.left_out == {"of other hosts": 1, "outside the period": 1}
     assert (scope.lines, found.counts.requests) == (1, 1)
     assert scope.first == scope.last == period.since
+
+
+@pytest.mark.parametrize(("later", "told"), [(0, True), (1, True), (2, False)])
+def test_formats_of_the_same_time_are_told(tmp_path: Path, later: int, *, told: bool) -> None:
+    days = [BASE._replace(time=BASE.time + 86400 * day) for day in range(5)]
+    w3c(tmp_path / "a.log", days)
+    json_lines(tmp_path / "b.log", [row._replace(time=row.time + 86400 * later) for row in days])
+    scope, _ = counted([tmp_path / "a.log", tmp_path / "b.log"])
+    assert scope.kinds == ("json", "w3c")
+    assert scope.at_once == scope.kinds * told
+    assert scope.days == pytest.approx(4 + later, abs=0.001)
 
 
 def test_the_period_of_one_host_is_that_of_the_log(tmp_path: Path) -> None:

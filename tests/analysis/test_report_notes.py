@@ -29,7 +29,7 @@ from tests.build import settings
 
 MONEY = Path(__file__).parents[2] / "docs" / "money.md"
 TB = 1024.0
-SCOPE = Scope(1, 1, {}, None, None, 14.0, (), "2026-11")
+SCOPE = Scope(1, 100, {}, None, None, 14.0, (), "2026-11")
 COUNTS = Counts(
     100, 100, 1, 0, (RegionTraffic("us-east-1", 100, 100, 1, 1),), (), (), (), (), (),
     (NamedTraffic("downloads.example.com", 100, 100),), (),
@@ -249,6 +249,25 @@ def test_logs_of_s3_are_told_and_that_other_logs_may_have_the_same_requests() ->
     assert both[0] == found[0].replace("These", "Some of these", 1)
     assert both[1].startswith("S3 logs what a CDN or a proxy fetches, too, so requests may be in")
     assert both[2:] == notes(tb=700, scope=replace(SCOPE, kinds=("json", "w3c")))
+
+
+def test_formats_of_the_same_time_may_have_the_same_requests() -> None:
+    both = replace(SCOPE, kinds=("json", "s3", "w3c"), at_once=("json", "s3", "w3c"))
+    found = [each for each in notes(tb=700, scope=both) if "count twice: give only the" in each]
+    of_s3, others = (each.partition(".")[0] for each in found)
+    assert of_s3.startswith("S3 logs what a CDN or a proxy fetches, too, so requests may be in")
+    assert others == "There are logs in several formats of the same time: json and w3c"
+    for fine in ({"at_once": ("json", "s3")}, {"left_out": {"repeated": 1}}):
+        assert "several formats" not in " ".join(notes(tb=700, scope=replace(both, **fine)))
+
+
+@pytest.mark.parametrize(("kinds", "whole"), [(("fields",), "."), (("fields", "w3c"), "; that")])
+def test_a_sample_is_told_and_that_it_goes_for_all_logs(kinds: tuple[str, ...], whole: str) -> None:
+    scope = replace(SCOPE, kinds=kinds, lines=50)
+    first = notes(tb=700, scope=scope)[0]
+    words = "By --sample, the 50 requests of these logs, and their bytes, stand for 100"
+    assert first.startswith(words + whole)
+    assert "--sample" not in " ".join(notes(tb=700, scope=replace(scope, lines=100)))
 
 
 def test_gaps_in_the_counts_are_told() -> None:

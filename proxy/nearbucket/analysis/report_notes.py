@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS, NOT_RECOMMENDED
-from nearbucket.analysis.policies.policy_text import days_text, percent
+from nearbucket.analysis.policies.policy_text import days_text, listed, percent
 from nearbucket.analysis.reading.formats import REDIRECTS, S3_LOG, TO_HTTPS
 from nearbucket.analysis.recommending.recommendation import NothingRecommended
+from nearbucket.analysis.reducing.request_columns import REPEATED
 from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB
@@ -89,6 +90,8 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
     return (
         *moved,
         *_of_s3(scope),
+        *_at_once(scope),
+        *_sampled(scope, counts),
         *_empty_days(scope, counts),
         *_too_short(scope),
         *plan,
@@ -135,6 +138,32 @@ def _of_s3(scope: Scope) -> Iterator[str]:
             "S3 logs what a CDN or a proxy fetches, too, so requests may be in its logs and in the "
             "others, and count twice: give only the logs of one."
         )
+
+
+def _at_once(scope: Scope) -> Iterator[str]:
+    """On formats that may have the same requests; S3's have a note of their own."""
+    kinds = [kind for kind in scope.at_once if kind != S3_LOG]
+    if len(kinds) < _SEVERAL or REPEATED in scope.left_out:
+        return
+    yield (
+        f"There are logs in several formats of the same time: {listed(kinds)}. Requests that are "
+        "in two of them, such as those of CloudFront and of nearbucket behind it, count twice: "
+        "give only the logs of one. If all are CloudFront's, --dedupe counts each request once."
+    )
+
+
+def _sampled(scope: Scope, counts: Counts) -> Iterator[str]:
+    """On a sample, and on logs beside it that may be none."""
+    if counts.requests <= scope.lines:
+        return
+    text = (
+        f"By --sample, the {scope.lines:,} requests of these logs, and their bytes, stand for "
+        f"{counts.requests:,}"
+    )
+    if len(scope.kinds) > 1:
+        text += f"; that goes for all of {listed(scope.kinds)}. If only some of them are samples, "
+        text += "bill and savings are too high: give those alone"
+    yield f"{text}."
 
 
 def _empty_days(scope: Scope, counts: Counts) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from nearbucket.analysis.reducing.range_sessions import GAP
 from nearbucket.analysis.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nearbucket.analysis.counting.aggregate_store import AggregateStore
     from nearbucket.regions.region_table import RegionTable
@@ -55,7 +56,7 @@ def scope_of(
     reasons: dict[str, int] = {}
     damage: dict[str, str] = {}
     kinds: dict[str, str] = {}
-    times = []
+    spans: dict[str, list[int]] = {}
     for part in store.summaries:
         lines[part.name] = lines.get(part.name, 0) + part.lines
         for reason, number in part.left_out.items():
@@ -63,9 +64,16 @@ def scope_of(
         if part.damage:
             damage[part.name] = part.damage
         kinds[part.name] = part.kind or kinds.get(part.name, "")
-        times += [each for each in (part.first, part.last) if each is not None]
+        spans.setdefault(part.name, []).extend(
+            each for each in (part.first, part.last) if each is not None
+        )
     damaged = [answers.DamagedFile(name, damage[name], lines[name]) for name in sorted(damage)]
-    first, last = min(times, default=None), max(times, default=None)
+    by_kind: dict[str, list[int]] = {}
+    for name, times in spans.items():
+        if times:
+            by_kind.setdefault(kinds[name] or "fields", []).extend((min(times), max(times)))
+    first = min(map(min, by_kind.values()), default=None)
+    last = max(map(max, by_kind.values()), default=None)
     return answers.Scope(
         files=len(lines),
         lines=sum(lines.values()),
@@ -76,7 +84,19 @@ def scope_of(
         damaged=(*damaged, *left_out),
         prices_of=prices_of,
         kinds=tuple(sorted({kinds[name] or "fields" for name in lines if lines[name]})),
+        at_once=_at_once({kind: (min(times), max(times)) for kind, times in by_kind.items()}),
     )
+
+
+def _at_once(periods: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+    """Formats whose period is, for its larger part, within that of another, or has one so."""
+    found = set[str]()
+    for pair in combinations(periods, 2):
+        (one, one_end), (two, two_end) = (periods[kind] for kind in pair)
+        common = min(one_end, two_end) - max(one, two)
+        if 2 * common > min(one_end - one, two_end - two):
+            found.update(pair)
+    return tuple(sorted(found))
 
 
 def answer(
