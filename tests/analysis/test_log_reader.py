@@ -85,7 +85,7 @@ def test_what_the_access_log_writes_is_read_as_it_was_sent(
 ) -> None:
     written = form.header() + line_of(form, FULL._replace(path=path))
     asked = ASKED._replace(target=path)
-    expected = LogEntry(asked, 200, 1000, None, served=True)
+    expected = LogEntry(asked, 200, 1000, None, served=True, day=int(FULL.time // 86400))
     assert lines(tmp_path, written) == [expected]
     assert lines(tmp_path, gzip.compress(written), written) == [expected, expected]
 
@@ -242,6 +242,9 @@ def test_folders_and_patterns_stand_for_their_files_and_each_is_read_once(tmp_pa
     assert len(list(LogFiles(names).entries())) == 2
 
 
+DAY = 20_759
+"""2026-11-02."""
+
 FORMATS = {
     "CloudFront's JSON": json.dumps(
         {
@@ -261,7 +264,7 @@ FORMATS = {
 def test_every_text_format_of_analyze_is_read(tmp_path: Path, name: str) -> None:
     asked = LoggedRequest(WEST, "dl.example", "GET", KEY, "curl/8.5.0", None, None)
     assert only(lines(tmp_path, FORMATS[name])) == LogEntry(
-        asked, 206, 1300, None, served=True, length=None if name == "S3's" else 1000
+        asked, 206, 1300, None, served=True, length=None if name == "S3's" else 1000, day=DAY
     )
 
 
@@ -274,6 +277,25 @@ def test_parquet_is_read_too(tmp_path: Path) -> None:
         LoggedRequest(WEST, "dl.example", "GET", KEY, "curl/8.5.0", None, None),
         206, 1300, None, served=True, length=1000,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "day"),
+    [
+        ("date", "2026-11-02", DAY),
+        ("timestamp", "1793577600.123", DAY),
+        ("timestamp(ms)", "1793663999999", DAY),
+        ("timestamp", "-", None),
+        ("timestamp", "inf", None),
+        ("date", "2026-11-00", None),
+        ("date", "1926-11-02", None),
+    ],
+)
+def test_the_day_of_a_request_is_read_where_the_line_shows_it(
+    tmp_path: Path, column: str, value: str, day: int | None
+) -> None:
+    names = f"{column} sc-bytes c-ip cs-method cs-uri-stem sc-status"
+    assert only(lines(tmp_path, w3c(names, **{column: value}))).day == day
 
 
 def test_damaged_parquet_is_named_and_the_next_file_is_read(tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
     assert list(less.saved_usd(by).values()) == [-0.1, -0.2]
 
 
+@pytest.mark.parametrize(("last", "months"), [(1, 1), (29, 1), (303, 10), (None, 1)])
+def test_a_log_of_several_months_has_the_tiers_of_each(last: int | None, months: int) -> None:
+    by = tariff(Prices(monthly_gb=50_000))
+    off = engine(settings(site={"redirect": {"mode": "off"}}))
+    days = (None,) * 3 if last is None else (20_000 + last, 20_000, 20_001)
+    found = [line(45_000 * GB)._replace(day=day) for day in days]
+    (usd,) = count(Replay(off, site()), found).saved_usd(by).values()
+    left = max(0, 50_000 - 135_000 / months)
+    both = bill(Usage({"north-america": 50_000}), by) - bill(Usage({"north-america": left}), by)
+    assert usd == pytest.approx(both * months)
+
+
 @pytest.mark.parametrize("status", [0, 304, 403, 404, 416, 500])
 def test_an_answer_without_bytes_of_an_object_is_no_redirect_gained_or_lost(status: int) -> None:
     found = [line(500, status=status), line(700), line(700, status=206, method="GET")]

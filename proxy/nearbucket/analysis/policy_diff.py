@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.reading.log_reader import UnreadableInput
-from nearbucket.config.prices import GB
+from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.pricing.bill import removal_usd
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class PolicyDiffTotals:
         broken: Files whose rest is lost, and why.
         rows: The changes, in the order of the log.
         redirected: Bytes that both configurations redirect in the same way, by region.
+        days: The first and the last day of the requests, from 1970; empty if no line shows one.
     """
 
     requests: int = 0
@@ -100,14 +101,21 @@ class PolicyDiffTotals:
     broken: list[str] = field(default_factory=list)
     rows: list[AnswerChange] = field(default_factory=list)
     redirected: Counter[str] = field(default_factory=Counter)
+    days: tuple[int, ...] = ()
+
+    @property
+    def months(self) -> float:
+        """Months of the log; at least one, since a shorter log is part of one bill."""
+        return max(1.0, (self.days[-1] - self.days[0] + 1) / MONTH_DAYS) if self.days else 1.0
 
     def saved_usd(self, tariff: Tariff) -> dict[AnswerChange, float]:
         """What each change saves, in dollars; negative if it costs.
 
         By the bills of a month in which nothing else is redirected: with what only one of the
         configurations redirects, and without. All GB of that have the same part in the difference.
+        A log of several months is that of so many equal ones: tiers start anew in each.
         """
-        own = tariff.region_per_gb
+        own, months = tariff.region_per_gb, self.months
         both = sum(size for region, size in self.redirected.items() if region not in own) / GB
         one = {1: 0.0, -1: 0.0}
         for row in self.rows:
@@ -124,8 +132,9 @@ class PolicyDiffTotals:
             if row.region in own:
                 return row.way * own[row.region] * row.size / GB
             near, all_gb = tariff.geography_of_clients(row.region), one[row.way]
-            of_all = removal_usd(tariff, near, both + all_gb) - removal_usd(tariff, near, both)
-            return row.way * of_all * (row.size / GB / all_gb)
+            in_month, more = both / months, (both + all_gb) / months
+            of_all = removal_usd(tariff, near, more) - removal_usd(tariff, near, in_month)
+            return row.way * of_all * months * (row.size / GB / all_gb)
 
         return {row: off_the_bill(row) - row.transfer_usd(tariff) or 0.0 for row in self.rows}
 
@@ -228,6 +237,9 @@ class PolicyDiff:
             self._note_size(site_path, shown)
         counted = _counted(entry)
         self.totals.requests += 1
+        days = self.totals.days
+        if entry.day is not None and entry.day not in days:
+            self.totals.days = min((entry.day, *days)), max((entry.day, *days))
         sized = not (counted.unsized or counted.ranges)
         if len(fates) == 1 and (sized or not (fates[0].row or fates[0].redirected)):
             self._settle(fates[0], counted, None)

@@ -5,7 +5,10 @@ One block of a file is held at a time, whatever its size; of Parquet, the file a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.reading.formats import (
@@ -23,7 +26,7 @@ from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nearbucket.analysis.reading.line_reader import LogLine
     from nearbucket.analysis.reading.sources import LogSource
@@ -66,6 +69,7 @@ class LogEntry(NamedTuple):
         served: Whether ``size`` are bytes of the object, not of a redirect or a refusal.
         length: Content length of the response, where the log has one; else None.
         range_end: End of the range that was sent + 1, if the line shows it; else None.
+        day: Days from 1970 to that of the request; None if the line does not show it.
     """
 
     request: LoggedRequest
@@ -75,6 +79,7 @@ class LogEntry(NamedTuple):
     served: bool
     length: int | None = None
     range_end: int | None = None
+    day: int | None = None
 
 
 class UnreadableInput(NamedTuple):
@@ -197,12 +202,37 @@ def _entry(line: LogLine) -> LogEntry:
         found["x_nearbucket_action"] != b"refuse" and not moved,
         None if length in _NOTHING else int(length),
         _range_end(start, end, _number(found["sc_bytes"]) if own else None),
+        _day(found),
     )
 
 
 _REASON = COLUMNS.index("x_nearbucket_reason")
 _LENGTHS = ("sc_content_len", "sc_range_start", "sc_range_end")
 _NOTHING = (NONE, b"")
+_DAY = 86400
+_EPOCH = date(1970, 1, 1)
+_FIRST, _END = ((date(year, 1, 1) - _EPOCH).days for year in (2000, 2100))
+
+
+def _day(found: Mapping[str, bytes]) -> int | None:
+    if found["date"] not in _NOTHING:
+        return _day_of(found["date"])
+    for name, unit in (("timestamp_ms", _DAY * 1000), ("timestamp", _DAY)):
+        with suppress(ValueError, OverflowError):
+            return _in_logs(int(float(found[name]) // unit))
+    return None
+
+
+@lru_cache(1 << 10)
+def _day_of(raw: bytes) -> int | None:
+    with suppress(ValueError):
+        return _in_logs((date.fromisoformat(raw.decode("ascii")) - _EPOCH).days)
+    return None
+
+
+def _in_logs(day: int) -> int | None:
+    """A day of this century; one damaged date would make a log of days one of centuries."""
+    return day if _FIRST <= day < _END else None
 
 
 def _number(value: bytes) -> int:

@@ -153,6 +153,8 @@ def notes(
             "of an object from a later byte on). CloudFront's logs count header fields too"
         )
         volume = ", at most: prices.monthly_gb is not set" if tariff.at_most else ""
+        if (months := diff_totals.months) > 1:
+            volume = f", in each of {months:.1f} equal months{volume}"
         yield (
             "USD are for the requests of these logs, not for a month, by the prices of B: how "
             "these redirects change the CDN's bill, if there are no others in the month "
