@@ -208,11 +208,14 @@ def test_a_volume_or_a_bill_beyond_the_logs_is_told() -> None:
         "These logs have 65.1 TB a month of the 300 TB that prices.monthly_gb says. The rest "
         "counts in the bill and its tiers."
     )
+    less = notes(tb=700, counts=counts, by=tariff(Prices(monthly_gb=59 * TB)))[0]
+    assert less.startswith("These logs have 65.1 TB a month, more than the 59 TB that prices.month")
     billed = replace(tariff(Prices()), factor=3.95)
     assert notes(tb=700, counts=counts, by=billed)[0].startswith(
         "The bill given is 3.95 times what the price list says."
     )
-    for fair in (tariff(Prices(monthly_gb=60 * TB)), tariff(Prices(discount=30))):
+    own = tariff(Prices(monthly_gb=59 * TB, cdn_per_gb=0.03))
+    for fair in (own, tariff(Prices(monthly_gb=60 * TB)), tariff(Prices(discount=30))):
         assert len(notes(tb=700, counts=counts, by=fair)) == 1
 
 

@@ -30,6 +30,8 @@ _NAT = (
     "Clients behind a NAT gateway pay it per GB for S3 as for the CDN, unless their subnets have "
     "the S3 gateway endpoint, which is free: then a redirect saves them that, too."
 )
+_UNUSUAL = 1.1
+"""By how much the volume of a usual fortnight may be above that of the bill."""
 _WORTH_A_WORD = 0.01
 """Share of the bytes or requests from which a gap in the counts is told."""
 
@@ -255,10 +257,17 @@ def _cheapest_plan(tariff: Tariff, usage: Usage) -> FlatRate | None:
 def _volume(scope: Scope, counts: Counts, tariff: Tariff) -> Iterator[str]:
     """On a bill or a volume that is more than that of the logs."""
     logged = counts.bytes / GB * MONTH_DAYS / scope.days if scope.days else 0.0
-    if (tariff.monthly_gb or 0.0) > logged * (1 + _WORTH_A_WORD):
+    said = tariff.monthly_gb or 0.0
+    if said > logged * (1 + _WORTH_A_WORD):
         yield (
-            f"These logs have {_tb(logged)} a month of the {_tb(tariff.monthly_gb or 0.0)} that "
+            f"These logs have {_tb(logged)} a month of the {_tb(said)} that "
             "prices.monthly_gb says. The rest counts in the bill and its tiers."
+        )
+    elif tariff.cdn_per_gb is None and 0 < said * _UNUSUAL < logged:
+        yield (
+            f"These logs have {_tb(logged)} a month, more than the {_tb(said)} that "
+            "prices.monthly_gb says, so their volume counts here. serve and config diff compute "
+            "by the setting: savings of too small a volume are too high."
         )
     if tariff.factor > 1 + _WORTH_A_WORD:
         yield (
