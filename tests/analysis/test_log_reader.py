@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet
@@ -296,6 +297,39 @@ def test_the_day_of_a_request_is_read_where_the_line_shows_it(
 ) -> None:
     names = f"{column} sc-bytes c-ip cs-method cs-uri-stem sc-status"
     assert only(lines(tmp_path, w3c(names, **{column: value}))).day == day
+
+
+def test_copies_and_second_deliveries_of_a_log_count_once(tmp_path: Path) -> None:
+    hour = tmp_path / "E2EXAMPLE.2026-11-02-00"
+    w3c_file = w3c("date time sc-bytes c-ip cs-method cs-uri-stem sc-status")
+    files = {
+        f"{hour}.a.log": w3c_file,
+        f"{hour}.a.log.gz": gzip.compress(w3c_file),
+        f"{hour}.b.log": FORMATS["CloudFront's JSON"],
+        str(tmp_path / "copy.log"): w3c_file,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    link = tmp_path / "link.log"
+    link.symlink_to(f"{hour}.a.log")
+    line, *left_out = LogFiles([str(tmp_path), str(link)]).entries()
+    assert isinstance(line, LogEntry)
+    told = [each.text for each in left_out if isinstance(each, UnreadableInput) and each.rest]
+    assert [each.partition(": left out: ")[2][:13] for each in told] == [
+        "the same file", "the same as /", "E2EXAMPLE's r",
+    ]  # fmt: skip
+
+
+def test_without_the_extra_two_formats_are_read_and_copies_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nearbucket.analysis.reading.arrow_reader", None)
+    for name in ("a", "b"):
+        (tmp_path / f"E2EXAMPLE.2026-11-02-00.{name}.log").write_bytes(FORMATS["S3's"])
+    names = "date time sc-bytes c-ip cs-method cs-uri-stem sc-status"
+    (tmp_path / "E2EXAMPLE.2026-11-02-00.c.log").write_bytes(w3c(names))
+    found = [type(each) for each in LogFiles([str(tmp_path)]).entries()]
+    assert found == [LogEntry, LogEntry, UnreadableInput]
 
 
 def test_damaged_parquet_is_named_and_the_next_file_is_read(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.analysis.answers import DamagedFile
-from nearbucket.analysis.reading.arrow_reader import TableReader
 from nearbucket.analysis.reading.formats import NEEDED
 from nearbucket.analysis.reading.log_blocks import LogBlocks
 from nearbucket.analysis.reading.sources import STDIN, hour_of
@@ -165,6 +164,10 @@ class DuplicateFinder:
         """The format of a file; empty if its beginning has no request."""
         if (known := self._known_kind(source)) is not None:
             return known
+        try:
+            from nearbucket.analysis.reading.arrow_reader import TableReader  # noqa: PLC0415
+        except ImportError:  # of the extra "report"; config diff works without it
+            return ""
         reader = TableReader(frozenset(NEEDED), self._fields)
         try:
             with self._opened(source) as file:

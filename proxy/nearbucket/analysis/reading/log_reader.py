@@ -11,6 +11,7 @@ from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from nearbucket.analysis.reading.duplicate_files import DuplicateFinder, each_once
 from nearbucket.analysis.reading.formats import (
     COLUMNS,
     REDIRECTS,
@@ -28,6 +29,7 @@ from nearbucket.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from nearbucket.analysis.answers import DamagedFile
     from nearbucket.analysis.reading.line_reader import LogLine
     from nearbucket.analysis.reading.sources import LogSource
 
@@ -108,6 +110,7 @@ class LogFiles:
     size: int | None = field(init=False)
     position: int = field(init=False, default=0)
     _sources: list[LogSource] = field(init=False)
+    _left_out: tuple[DamagedFile, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Look for all files first, so that a wrong name does not show after an hour.
@@ -120,12 +123,13 @@ class LogFiles:
                 f"{there[0]}: logs in S3 are read by nearbucket analyze alone; pipe them: "
                 "aws s3 cp … - | nearbucket config diff … --log -"
             )
-        self._sources = local_sources(self.names, ALWAYS)
+        sources, _ = each_once(local_sources(self.names, ALWAYS))
+        self._sources, self._left_out = DuplicateFinder(open_file).split(sources)
         sizes = [source.size for source in self._sources]
         self.size = None if STDIN in self.names else sum(sizes)
 
     def entries(self) -> Iterator[LogEntry | UnreadableInput]:
-        """Every request, and every line that cannot be read.
+        """Every request, and every line that cannot be read; then files that are left out.
 
         Raises:
             ConfigError: A file cannot be opened.
@@ -143,6 +147,8 @@ class LogFiles:
                 yield from _of_parquet(blocks.parquet, name)
             if blocks.damage:
                 yield UnreadableInput(f"{name}: {blocks.damage}", rest=True)
+        for left_out in self._left_out:
+            yield UnreadableInput(f"{left_out.name}: {left_out.why}", rest=True)
 
     def _advance(self, count: int) -> None:
         self.position += count
