@@ -166,6 +166,13 @@ def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
             ],
             "--host, --dedupe, --sample, --no-recommend: without effect on --replay",
         ),
+        (
+            [
+                *("{log}", "--replay", "http://127.0.0.1:1", "--discount", "5", "--threads", "1"),
+                *("--plan", "payg", "--price-class", "100", "--origin-region", "eu-west-1"),
+            ],
+            "--plan, --price-class, --discount, --origin-region, --threads: without effect on",
+        ),
     ],
 )
 def test_what_cannot_be_used_ends_with_2(

@@ -143,17 +143,23 @@ def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tari
 
 
 def _refuse_report_options(options: AnalyzeOptions) -> None:
-    """A replay makes no report, so that options about one would have no effect."""
+    """A replay makes no report, and its dollars are the proxy's: what is for others is refused."""
     given = {
         "--host": options.hosts,
         "--format html": options.form == "html",
         "--output": options.output,
         "--bill": options.bill is not None,
+        "--plan": options.plan is not None,
+        "--price-class": options.price_class is not None,
+        "--discount": options.discount is not None,
+        "--prices": options.prices,
+        "--origin-region": options.origin_region,
         "--inventory": options.inventory,
         "--dedupe": options.dedupe,
         "--sample": options.sample != _WHOLE,
         "--engine": options.engine != "local",
         "--keep": options.keep,
+        "--threads": options.threads is not None,
         "--no-recommend": not options.recommend,
     }
     if names := [name for name, value in given.items() if value]:
