@@ -67,6 +67,9 @@ def test_an_origin_region_that_nothing_says_is_told(
     assert "The origin is taken" not in notes("--origin-region", "us-east-1")
     config = write_config(tmp_path / "own.yaml", sites=[SITE])
     assert "The origin is taken" not in notes("--config", config)
+    assert notes("--config", config) == notes("--config", config, "--origin-region", "us-east-1")
+    code, _, err = analyze(log, "--config", config, "--origin-region", "eu-west-1")
+    assert (code, "the configuration has the origin in us-east-1; leave out" in err) == (2, True)
 
 
 def test_standard_input_is_a_log(analyze: Any, whole: dict[str, Any], log: str) -> None:

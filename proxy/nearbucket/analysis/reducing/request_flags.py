@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import pyarrow as pa
@@ -18,6 +19,9 @@ from nearbucket.analysis.reducing.coded_columns import Coded, constant, named_co
 from nearbucket.analysis.traffic import CREDENTIALS, OPTED_OUT
 from nearbucket.policy.rules import SIGNED_QUERY, any_pattern
 from nearbucket.regions.region_table import network_set
+
+if TYPE_CHECKING:
+    from nearbucket.config.settings import Settings
 
 _BY_REASON = {"credentials": CREDENTIALS, "opt-out": OPTED_OUT}
 _ALL = range((CREDENTIALS | OPTED_OUT) + 1)
@@ -46,6 +50,21 @@ Sites = tuple[tuple[tuple[str, ...], SiteRules], ...]
 """Rules that differ, each with its hosts; ``*`` is every other host. Hosts of no site have any."""
 ANY_SITE: Sites = ((("*",), SiteRules()),)
 """All hosts, by the settings of a site without any."""
+
+
+def sites_of(settings: Settings) -> Sites:
+    """The rules of a configuration; those of sites that have the same once."""
+    hosts_of: dict[SiteRules, list[str]] = {}
+    for site in settings.sites:
+        rules = SiteRules(
+            opt_out_query=site.opt_out.query,
+            opt_out_agents=tuple(site.opt_out.user_agents),
+            opt_out_networks=tuple(site.opt_out.networks),
+            cookies=tuple(site.redirect.cookies),
+            arguments=tuple(site.origin.query),
+        )
+        hosts_of.setdefault(rules, []).extend(name.lower() for name in site.hosts)
+    return tuple((tuple(names), rules) for rules, names in hosts_of.items())
 
 
 def request_flags(table: pa.Table, host: Coded, agent: Coded, reason: Coded, sites: Sites) -> Coded:

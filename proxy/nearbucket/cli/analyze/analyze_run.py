@@ -24,7 +24,7 @@ from nearbucket.analysis.reading.log_blocks import open_file
 from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources, moment
 from nearbucket.analysis.reducing.reduce import ReduceOptions
 from nearbucket.analysis.reducing.request_columns import CountingRules
-from nearbucket.analysis.reducing.request_flags import SiteRules
+from nearbucket.analysis.reducing.request_flags import sites_of
 from nearbucket.analysis.report_building import ReportOptions, build_report
 from nearbucket.cli.analyze.analyze_nothing import hours_text, why_nothing
 from nearbucket.cli.analyze.analyze_output import put_out
@@ -114,7 +114,7 @@ def run(options: AnalyzeOptions) -> bool:
     if (region := options.origin_region) and region not in known_regions():
         raise ConfigError(f"--origin-region: {region!r} {unknown_region(region)}")
     own = _own_settings(options.config)
-    origin = options.origin_region or (own.sites[0].origin.region if own else _REGION)
+    origin = _origin_region(options.origin_region, own)
     money = _tariff(options, own, origin)
     if options.replay is not None:
         return _replay(options, options.replay, own, money)
@@ -179,6 +179,19 @@ def _own_settings(config: ConfigFile | None) -> Settings | None:
     if config is None and not Path("nearbucket.yaml").is_file():
         return None
     return load(config)
+
+
+def _origin_region(given: str | None, own: Settings | None) -> str:
+    """Where the origin bucket is: by the configuration, else by the option."""
+    if own is None:
+        return given or _REGION
+    region = own.sites[0].origin.region
+    if given not in {None, region}:
+        raise ConfigError(
+            f"--origin-region {given}: the configuration has the origin in {region}; leave out one "
+            "of them, or change sites.0.origin.region"
+        )
+    return region
 
 
 def _region_table(own: Settings | None, ranges: Path | None) -> RegionTable:
@@ -377,19 +390,7 @@ def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> Coun
     wanted = tuple(sorted({host_of(host.encode()) for host in hosts}))
     if own is None:
         return CountingRules(period, wanted)
-    hosts_of: dict[SiteRules, list[str]] = {}
-    for site in own.sites:
-        rules = SiteRules(
-            opt_out_query=site.opt_out.query,
-            opt_out_agents=tuple(site.opt_out.user_agents),
-            opt_out_networks=tuple(site.opt_out.networks),
-            cookies=tuple(site.redirect.cookies),
-            arguments=tuple(site.origin.query),
-        )
-        hosts_of.setdefault(rules, []).extend(name.lower() for name in site.hosts)
-    return CountingRules(
-        period, wanted, tuple((tuple(names), rules) for rules, names in hosts_of.items())
-    )
+    return CountingRules(period, wanted, sites_of(own))
 
 
 def _bytes_of(text: str) -> int:
