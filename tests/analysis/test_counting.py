@@ -108,6 +108,13 @@ def test_opt_outs_are_those_of_the_site_of_the_host(tmp_path: Path) -> None:
         assert [row["flags"] for row in facts if row["day"] == last and row["requests"]] == [flags]
 
 
+def test_networks_of_requests_that_are_never_redirected_have_no_bytes(tmp_path: Path) -> None:
+    requests = [BASE, BASE._replace(query="redirect=no"), BASE._replace(cookie="a=b", bytes=9)]
+    _, found = counted([written(tmp_path / "a.log", *requests)])
+    assert [row["bytes"] for row in found.traffic.networks.to_pylist()] == [BASE.bytes]
+    assert [each.bytes for each in found.counts.networks] == [2 * BASE.bytes + 9]
+
+
 def test_other_times_and_hosts_are_left_out_and_told(tmp_path: Path) -> None:
     late = BASE._replace(time=BASE.time + 3600)
     path = written(tmp_path / "a.log", BASE, late, late._replace(host="other.example"))

@@ -156,7 +156,13 @@ HAVING sum(bytes) * 1000 >= (SELECT sum(bytes) FROM by_network) AND sum(bytes) >
 """Networks with a thousandth of the bytes inside AWS: smaller ones are not half of anything that
 matters, and there are never more than a thousand."""
 NETWORK_TABLE = """
-SELECT number AS object, name AS region, text AS network, bytes
+SELECT number AS object, name AS region, text AS network,
+  by_network.bytes - coalesce(streamed.bytes, 0) AS bytes
 FROM by_network JOIN network_names USING (network) JOIN object USING (object)
-JOIN named USING (region)
+JOIN named USING (region) LEFT JOIN (
+  SELECT network, region, object, sum(bytes)::BIGINT AS bytes FROM located
+  SEMI JOIN (SELECT coarse FROM coarse WHERE flags <> 0) USING (coarse)
+  WHERE network IS NOT NULL GROUP BY network, region, object) AS streamed
+USING (network, region, object)
 """
+"""Without requests that no policy redirects: else a network that opts out would be all there is."""
