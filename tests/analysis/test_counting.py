@@ -113,6 +113,9 @@ def test_networks_of_requests_that_are_never_redirected_have_no_bytes(tmp_path: 
     _, found = counted([written(tmp_path / "a.log", *requests)])
     assert [row["bytes"] for row in found.traffic.networks.to_pylist()] == [BASE.bytes]
     assert [each.bytes for each in found.counts.networks] == [2 * BASE.bytes + 9]
+    path = written(tmp_path / "b.log", BASE, BASE._replace(cookie="a=b", bytes=BASE.bytes // 20))
+    (few,) = counted([path])[1].traffic.networks.to_pylist()
+    assert few["bytes"] == BASE.bytes + BASE.bytes // 20
 
 
 def test_other_times_and_hosts_are_left_out_and_told(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ class Traffic:
             whole 200 response; else the highest end of a range + 1, or bytes of a download without
             a content length; null if it is not known.
         networks: Columns ``object``, ``region``, ``network`` (string: a /24, a /56), ``bytes``:
-            traffic from AWS regions without ``flags``; networks with less than a thousandth of all
-            of it are missing.
+            traffic from AWS regions; networks with less than a thousandth of it are missing. If
+            requests with ``flags`` have a twentieth of the bytes, they do not count.
         days: Days of the period; less than a whole day counts as its part.
     """
 

@@ -242,4 +242,7 @@ class _Asking:
             "text": pa.array(map(network_text, numbers), pa.string()),
         }
         self._store.connection.register("network_names", pa.table(names))
-        return self._store.table(sql.NETWORK_TABLE)
+        ((many,),) = self._store.rows(sql.MANY_STREAMED)
+        return self._store.table(
+            sql.NETWORK_TABLE.format(sql.REDIRECTABLE if many else "by_network")
+        )
