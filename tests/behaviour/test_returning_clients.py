@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -171,6 +171,40 @@ async def test_an_object_that_is_streamed_after_its_redirect_is_not_saved(serve:
         world.served.age_redirects(600)
         assert await world.ask(opted_out, "User-Agent: other") == "opt-out"
         assert world.served.count(*SAVED) == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"targets": {}}, "no-target"),
+        ({"paths": ["b*"]}, "path"),
+        ({"exclude": ["a*"]}, "path"),
+        ({"mutable": ["a*"]}, "mutable"),
+        ({"mode": "off"}, "off"),
+    ],
+    ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
+)
+async def test_a_redirect_is_not_saved_if_a_reload_has_the_object_streamed(
+    serve: Serve, change: dict[str, Any], expected: str
+) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        for agent in ("one", "other"):
+            assert await world.ask(PATH, f"User-Agent: {agent}") == "in-region"
+        world.reload(**change)
+        world.served.age_redirects(2)
+        for _ in range(2):
+            assert await world.ask(PATH, "User-Agent: one") == expected
+            assert world.served.count(*SAVED) == 10
+
+
+async def test_a_redirect_is_not_saved_if_the_client_gets_the_object_with_a_cookie(
+    serve: Serve,
+) -> None:
+    async with copies(serve, OBJECTS, redirect=JUDGED) as world:
+        assert await world.ask() == "in-region"
+        world.served.age_redirects(2)
+        assert await world.ask(PATH, "Cookie: session=1") == "credentials"
+        assert world.served.count(*SAVED) == 0
 
 
 async def test_a_client_that_gets_several_objects_by_turns_is_redirected(serve: Serve) -> None:

@@ -15,6 +15,7 @@ from tests.serving import client_at
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from nearbucket.config.settings import Settings
     from tests.serving import Answer, Serve, Served
 
 FROM = client_at(WEST)
@@ -31,8 +32,18 @@ def reason(answer: Answer) -> str:
 class Copies:
     """An origin, a target, and a worker in front of them."""
 
-    def __init__(self, origin: BucketServer, target: BucketServer, served: Served) -> None:
+    def __init__(
+        self, origin: BucketServer, target: BucketServer, served: Served, in_use: Settings
+    ) -> None:
         self.origin, self.target, self.served = origin, target, served
+        self._in_use = in_use
+
+    def reload(self, *, targets: Mapping[str, Any] | None = None, **redirect: Any) -> None:
+        """Change the targets, or the section ``redirect``."""
+        (site,) = self._in_use.model_dump(exclude_unset=True)["sites"]
+        site |= {} if targets is None else {"targets": targets}
+        site["redirect"] |= redirect
+        self.served.reload(settings(site=site, client_address=TRUSTED))
 
     async def ask(self, path: str = PATH, *fields: str, method: str = "GET") -> str:
         """The reason of one answer; what is redirected is a 301, all else the object."""
@@ -74,4 +85,4 @@ async def copies(
             **{"catalog": {"wait": "5s"}, **sections},
         )
         async with serve(chosen) as served:
-            yield Copies(origin, target, served)
+            yield Copies(origin, target, served, chosen)

@@ -22,7 +22,7 @@ PAUSE = 0.6
 product (``came_back``), less what a request takes."""
 TELLING = frozenset({
     "target-down", "came-back", "not-replicated", "unverified", "unreadable", "absent", "small",
-    "opt-out", "percent", "shadow", "off",
+    "opt-out", "credentials", "no-target", "path", "mutable", "percent", "shadow", "off",
 })  # fmt: skip
 """Reasons of streams that tell the product, too, that the client asks again."""
 _LABEL = re.compile(r'(\w+)="([^"]*)"')

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 STREAMED_INSTEAD = frozenset({
     Reason.NOT_REPLICATED, Reason.UNVERIFIED, Reason.UNREADABLE, Reason.ABSENT, Reason.SMALL,
-    Reason.OPT_OUT, Reason.PERCENT, Reason.SHADOW, Reason.OFF,
+    Reason.OPT_OUT, Reason.CREDENTIALS, Reason.NO_TARGET, Reason.PATH, Reason.MUTABLE,
+    Reason.PERCENT, Reason.SHADOW, Reason.OFF,
 })  # fmt: skip
 """Reasons of streams of what may have been redirected before: the copy, the client's request or the
 configuration is another one now."""
