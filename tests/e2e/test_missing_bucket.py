@@ -70,4 +70,4 @@ def test_a_bucket_that_is_created_ends_the_warning(s3: LocalS3, tmp_path: Path) 
         finally:
             asyncio.run(change(s3, "delete_bucket"))
         log = running.errors.read_text(encoding="utf-8")
-        assert "origin of site *: the bucket is there now" in log
+        assert "origin of site *: the bucket can be used now" in log

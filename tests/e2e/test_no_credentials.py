@@ -45,6 +45,29 @@ def test_a_target_whose_key_files_cannot_be_read_is_down_until_they_can(
         assert running.get(PATH, WEST).status == 301
 
 
+def test_an_origin_that_does_not_accept_the_keys_is_a_warning_until_it_does(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    names = {"access_key_file": tmp_path / "access", "secret_key_file": tmp_path / "secret"}
+    site = site_of(s3)
+    for target in site["targets"].values():
+        target["credentials"] = "anonymous"
+    site["origin"]["credentials"] = {name: str(path) for name, path in names.items()}
+    named = f"warning: origin of site *: bucket {s3.private} in us-east-1"
+    with Running(tmp_path, config_of(tmp_path, site), keys_of(s3)) as running:
+        running.until(
+            "/readyz",
+            lambda _, text: text.startswith(f"ready\n{named} cannot be asked: credentials.access_"),
+        )
+        names["secret_key_file"].write_text(s3.server.secret_key)
+        names["access_key_file"].write_text("RETIRED")
+        refused = f"{named}: the keys are not accepted (InvalidAccessKeyId); run nearbucket check"
+        running.until("/readyz", lambda _, text: text == f"ready\n{refused}\n")
+        names["access_key_file"].write_text(s3.server.access_key)
+        running.until("/readyz", lambda _, text: text == "ready\n")
+        assert "origin of site *: the bucket can be used now" in running.said()
+
+
 def test_that_there_are_no_aws_credentials_is_said_at_the_start_and_by_readiness(
     s3: LocalS3, tmp_path: Path
 ) -> None:

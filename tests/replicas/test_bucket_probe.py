@@ -58,7 +58,7 @@ async def test_what_may_not_be_read_is_absent(
             if credentials == "anonymous":
                 assert found.health is BucketHealth.FORBIDDEN
             else:  # no request can be answered, so no client can be redirected
-                assert found.health is BucketHealth.FAILED
+                assert found.health is BucketHealth.REFUSED
                 assert found.text.endswith(": the keys are not accepted (InvalidAccessKeyId)")
 
 
@@ -203,9 +203,9 @@ async def test_a_bucket_of_another_account_is_forbidden_and_the_text_says_why(
     [
         ("403 Forbidden", "AccessDenied", BucketHealth.FORBIDDEN),
         ("403 Forbidden", "AllAccessDisabled", BucketHealth.FORBIDDEN),
-        ("403 Forbidden", "SignatureDoesNotMatch", BucketHealth.FAILED),
-        ("403 Forbidden", "RequestTimeTooSkewed", BucketHealth.FAILED),
-        ("400 Bad Request", "ExpiredToken", BucketHealth.FAILED),
+        ("403 Forbidden", "SignatureDoesNotMatch", BucketHealth.REFUSED),
+        ("403 Forbidden", "RequestTimeTooSkewed", BucketHealth.REFUSED),
+        ("400 Bad Request", "ExpiredToken", BucketHealth.REFUSED),
     ],
 )
 @pytest.mark.parametrize("needed", [True, False])
@@ -222,7 +222,7 @@ async def test_a_bucket_that_refuses_the_keys_fails_if_redirects_need_them(
         asks = probe_of(session, entry, needs_credentials=needed)
         found = await asks.probe(knowing())
     assert found.health is (health if needed else BucketHealth.FORBIDDEN)
-    assert (code in found.text) is (found.health is BucketHealth.FAILED)
+    assert (code in found.text) is (found.health is BucketHealth.REFUSED)
 
 
 async def test_who_says_nothing_is_not_waited_for(

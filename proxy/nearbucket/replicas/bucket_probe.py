@@ -48,6 +48,8 @@ class BucketHealth(Enum):
     GOOD = "good"
     FAILED = "failed"
     """No response, or an error of S3's, which may pass."""
+    REFUSED = "refused"
+    """S3 does not accept the credentials, or their files cannot be read."""
     WRONG = "wrong"
     """Not there, of another owner, or in another region: this does not pass by itself."""
     FORBIDDEN = "forbidden"
@@ -72,7 +74,7 @@ class ProbeResult(NamedTuple):
     replaced: bool = False
 
 
-_FINAL = {BucketHealth.FAILED, BucketHealth.WRONG}
+_FINAL = {BucketHealth.FAILED, BucketHealth.REFUSED, BucketHealth.WRONG}
 """Results after which the probe asks for no other object."""
 
 
@@ -108,6 +110,10 @@ class BucketProbe:
             lasting: Seconds for which a restored object has to stay readable.
         """
         self._needs_credentials = needs_credentials
+        self._without_keys = BucketHealth.UNASKED
+        if needs_credentials:  # what the AWS SDK's chain lacks is told once, for all buckets
+            chain = entry.credentials == "ambient"
+            self._without_keys = BucketHealth.FAILED if chain else BucketHealth.REFUSED
         self._reads_marks = reads_marks
         self.barriers = barriers
         self._lasting = lasting
@@ -202,9 +208,8 @@ class BucketProbe:
             async with asyncio.timeout(HEAD_TIMEOUT):
                 await self.signer.credentials()
         except (OriginError, TimeoutError) as error:
-            health = BucketHealth.FAILED if self._needs_credentials else BucketHealth.UNASKED
             why = str(error) or f"no credentials within {HEAD_TIMEOUT:g} s"
-            return ProbeResult(health, f"{self._named} cannot be asked: {why}")
+            return ProbeResult(self._without_keys, f"{self._named} cannot be asked: {why}")
         try:
             return await self._probe(canaries)
         except OriginError as error:
@@ -243,7 +248,7 @@ class BucketProbe:
         kind = None if error is None else error.kind
         if error is None or kind is None or kind.subject != "credentials":
             return found
-        return ProbeResult(BucketHealth.FAILED, f"{self._named}: {kind.text} ({error.code})")
+        return ProbeResult(BucketHealth.REFUSED, f"{self._named}: {kind.text} ({error.code})")
 
     async def _latest(
         self, canaries: Canaries, seen: dict[str, Sighting | None], found: ProbeResult

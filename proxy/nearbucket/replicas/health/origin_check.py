@@ -1,4 +1,4 @@
-"""Checks that origin and failover buckets exist: a wrong name fails requests that are streamed.
+"""Checks that origin and failover buckets exist and accept the keys: else no stream succeeds.
 
 The supervisor does this, at the start, after each reload and once a minute, so that there is one
 error in the log before the first client asks. The answers to clients do not depend on it.
@@ -36,6 +36,7 @@ class OriginCheck:
         """Check nothing yet; ``ambient`` is the AWS SDK's credential chain."""
         self._ambient = ambient
         self._wrong: dict[str, str] = {}
+        self._refused_once: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -56,6 +57,7 @@ class OriginCheck:
                 of_url.setdefault(role, []).append(site.name)
         uses = {url: _use_text(of_url) for url, of_url in names.items()}
         self._wrong = {url: text for url, text in self._wrong.items() if url in buckets}
+        self._refused_once.clear()
         self._task = asyncio.create_task(self._keep_checking(buckets, uses))
 
     def close(self) -> None:
@@ -71,18 +73,37 @@ class OriginCheck:
             while True:
                 for url, probe in probes.items():
                     self._note(url, uses[url], await _result_of(probe))
-                await asyncio.sleep(RETRY_INTERVAL if self._wrong else INTERVAL)
+                again_soon = self._wrong or self._refused_once
+                await asyncio.sleep(RETRY_INTERVAL if again_soon else INTERVAL)
 
     def _note(self, url: str, use: str, result: ProbeResult) -> None:
-        """Log what has changed; a result that may pass by itself changes nothing."""
-        key = "origin" if use.startswith("origin") else "failover"
-        text = f"{use}: {result.text}; correct sites.*.{key}, and run nearbucket check"
-        if result.health is BucketHealth.WRONG and self._wrong.get(url) != text:
+        """Log what has changed; a result that may pass by itself changes nothing.
+
+        Keys that are refused may be those of a rotation that is under way: the second time counts.
+        """
+        text = _problem(use, result)
+        if text is not None and self._wrong.get(url) == text:
+            return
+        if result.health is BucketHealth.REFUSED and url not in self._refused_once:
+            self._refused_once.add(url)
+            return
+        self._refused_once.discard(url)
+        if text is not None:
             self._wrong[url] = text
             _log.error("%s", text)
         elif result.health in {BucketHealth.GOOD, BucketHealth.FORBIDDEN} and url in self._wrong:
             del self._wrong[url]
-            _log.info("%s: the bucket is there now", use)
+            _log.info("%s: the bucket can be used now", use)
+
+
+def _problem(use: str, result: ProbeResult) -> str | None:
+    """What the log and ``/readyz`` say of a bucket that cannot be used."""
+    if result.health is BucketHealth.REFUSED:
+        return f"{use}: {result.text}; run nearbucket check"
+    if result.health is BucketHealth.WRONG:
+        key = "origin" if use.startswith("origin") else "failover"
+        return f"{use}: {result.text}; correct sites.*.{key}, and run nearbucket check"
+    return None
 
 
 def _use_text(sites_of: dict[str, list[str]]) -> str:
