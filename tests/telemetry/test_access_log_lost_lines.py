@@ -231,6 +231,26 @@ async def test_what_a_full_disk_does_not_take_is_told_and_joins_no_later_line(
     ]
 
 
+async def test_what_one_worker_wrote_to_a_full_disk_joins_no_line_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, path = json_line(FULL), tmp_path / "access.log"
+    disk = Disk(room=len(line) + 10)
+    monkeypatch.setattr(os, "write", disk.write)
+    with path.open("ab") as file:
+        one, other = (AccessLog("json", descriptor=file.fileno()) for _ in range(2))
+        for log in (one, one, other, other, one):
+            add(log, FULL)
+            log.flush()
+            while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
+                await asyncio.sleep(0.001)
+            if log is other:
+                disk.room = 10_000
+        await one.close()
+        await other.close()
+    assert path.read_bytes() == line + line[:10] + b"\n" + line + b"\n" + line
+
+
 async def test_a_disk_that_is_full_now_and_then_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

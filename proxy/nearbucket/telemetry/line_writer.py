@@ -48,7 +48,7 @@ class LineWriter:
         self._given = 0  # lines that the thread has got; only callers add to it
         self._finished = 0  # lines that it has written or lost; only the thread adds to it
         self._gives_up = False
-        self._is_torn = False  # the last line that is written has no end
+        self._is_torn = False  # the last line that is written may have no end
         self._thread: threading.Thread | None = None
 
     @property
@@ -111,6 +111,7 @@ class LineWriter:
                 continue
             except OSError as error:  # serving goes on without a log
                 self.failure = error.strerror
+                self._is_torn = True  # also if another process wrote the part that did fit
                 return False
             self._is_torn = data[size - 1 : size] != b"\n"
             if size == len(data):
