@@ -68,6 +68,25 @@ def test_an_origin_that_does_not_accept_the_keys_is_a_warning_until_it_does(
         assert "origin of site *: the bucket can be used now" in running.said()
 
 
+def test_keys_that_are_replaced_in_the_file_of_the_sdk_are_used(
+    s3: LocalS3, tmp_path: Path
+) -> None:
+    file = tmp_path / "credentials"
+    env = {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_EC2_METADATA_DISABLED": "true"}
+
+    def write(access_key: str) -> None:
+        secret = f"aws_secret_access_key = {s3.server.secret_key}"
+        file.write_text(f"[default]\naws_access_key_id = {access_key}\n{secret}\n")
+
+    write("RETIRED")
+    with Running(tmp_path, config_of(tmp_path, site_of(s3)), env) as running:
+        running.until("/readyz", lambda _, text: "(InvalidAccessKeyId)" in text)
+        assert running.get(PATH, OUTSIDE).status == 502
+        write(s3.server.access_key)
+        running.until("/readyz", lambda _, text: text == "ready\n")
+        assert running.get(PATH, OUTSIDE).status == 200
+
+
 def test_that_there_are_no_aws_credentials_is_said_at_the_start_and_by_readiness(
     s3: LocalS3, tmp_path: Path
 ) -> None:

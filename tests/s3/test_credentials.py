@@ -13,13 +13,17 @@ from aiobotocore.credentials import AioRefreshableCredentials
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from nearbucket.config.buckets import Bucket
 from nearbucket.errors import OriginError
 from nearbucket.s3 import credentials as module
+from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.credentials import Credentials, SdkCredentials
+from nearbucket.s3.sdk.sdk_client import opened, sdk_credentials
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -193,6 +197,33 @@ async def test_two_hundred_requests_cause_one_refresh_of_expired_credentials() -
     ambient._asked_at = ambient._valid_at = float("-inf")
     assert await two_hundred(signer) == {"new"}
     assert refreshes == 1
+
+
+def write_keys(file: Path, access_key: str) -> None:
+    secret = "aws_secret_access_key = secret"
+    file.write_text(f"[default]\naws_access_key_id = {access_key}\n{secret}\n")
+
+
+async def test_keys_that_are_replaced_in_the_file_of_the_sdk_are_found(
+    no_aws: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "credentials"
+    no_aws.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    no_aws.setattr(module, "_HOLD", -1.0)
+    write_keys(file, "OLD")
+    of_data, of_clients = SdkCredentials(), SdkCredentials(sdk_credentials)
+    for each in (of_data, of_clients):
+        first = await each.get()
+        assert first.access_key == "OLD"
+        assert await asked_again(each) is first
+    write_keys(file, "NEW")
+    for each in (of_data, of_clients):
+        assert (await asked_again(each)).access_key == "NEW"
+    location = BucketLocation("s3://b", Bucket(bucket="bkt", region="us-east-1"), "ambient")
+    async with opened(location) as client:
+        assert client._request_signer._credentials.access_key == "NEW"
+    file.unlink()  # while it is replaced: those that are known are used
+    assert (await asked_again(of_data)).access_key == "NEW"
 
 
 async def test_requests_go_on_with_known_credentials_while_a_refresh_fails(

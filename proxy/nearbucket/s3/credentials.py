@@ -54,6 +54,33 @@ class Credentials:
 ANONYMOUS = Credentials("", "")
 """Requests are sent unsigned."""
 
+Stamp = tuple[int, int, int]
+_CHAIN_FILES = {
+    "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
+    "AWS_CONFIG_FILE": "~/.aws/config",
+}
+"""Variables that name the files of the AWS SDK's chain, and their defaults."""
+
+
+def chain_files() -> tuple[Stamp | None, ...]:
+    """Values that change when a file of the AWS SDK's chain is written, replaced or removed.
+
+    The SDK reads them once: keys that are replaced there are found by a new session alone.
+    """
+    found: list[Stamp | None] = []
+    for variable, default in _CHAIN_FILES.items():
+        path = os.path.expanduser(os.environ.get(variable) or default)  # noqa: PTH111
+        try:
+            found.append(_stamp(path))
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
+def _stamp(path: str | Path) -> Stamp:
+    found = os.stat(path)  # noqa: PTH116  # half the cost of Path.stat, twice a request
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
 
 class SdkCredentials:
     """The AWS SDK's credential chain, asked at most once a second and never twice at once.
@@ -78,6 +105,7 @@ class SdkCredentials:
         self._load = load or _load_chain
         self._fetch = fetch or self._ask_chain
         self._chain: Any = None
+        self._chain_files: object = None
         self._known: Credentials | None = None
         self._error = (503, "AWS credentials were not asked for")
         self._failed = False  # when the chain was last asked
@@ -123,6 +151,9 @@ class SdkCredentials:
             self._asked_at, self._refresh = time.monotonic(), None
 
     async def _ask_chain(self) -> Credentials:
+        files = chain_files()
+        if files != self._chain_files:  # keys may have been replaced
+            self._chain, self._chain_files = None, files
         try:
             self._chain = self._chain or await self._load()
             frozen = self._chain and await self._chain.get_frozen_credentials()
@@ -197,12 +228,11 @@ class FileCredentials:
         self._read_at = time.monotonic()
 
     @staticmethod
-    def _stat(name: str, path: Path) -> tuple[int, int, int]:
+    def _stat(name: str, path: Path) -> Stamp:
         try:
-            found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, twice a request
+            return _stamp(path)
         except OSError as error:
             raise OriginError(502, f"credentials.{name}: {error}") from error
-        return found.st_mtime_ns, found.st_ino, found.st_size
 
     @staticmethod
     def _read(name: str, path: Path) -> str:

@@ -6,7 +6,7 @@ For commands and other control requests. Clients get their objects through ``ori
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from botocore import UNSIGNED
@@ -23,7 +23,7 @@ from botocore.exceptions import (
 
 from nearbucket import __version__
 from nearbucket.errors import ConfigError, OriginError, ProxyError
-from nearbucket.s3.credentials import GIVE_KEYS, OR_CONFIGURE
+from nearbucket.s3.credentials import GIVE_KEYS, OR_CONFIGURE, chain_files
 from nearbucket.s3.error_codes import ErrorKind, kind_of_error
 from nearbucket.s3.listing.list_page import parse_page
 from nearbucket.s3.sigv4 import PAYER, Signer
@@ -160,9 +160,13 @@ def _http_session() -> type[Any]:
     return HTTPSession
 
 
-@cache
 def _session() -> Any:
-    """One for all clients: parsing the API's description takes half a second."""
+    """One for all clients while the SDK's files stay: a new one reads the API's description."""
+    return _session_of(chain_files())
+
+
+@lru_cache(1)
+def _session_of(_files: object) -> Any:
     from aiobotocore.session import get_session  # noqa: PLC0415
 
     return get_session()
