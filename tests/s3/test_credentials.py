@@ -222,8 +222,23 @@ async def test_keys_that_are_replaced_in_the_file_of_the_sdk_are_found(
     location = BucketLocation("s3://b", Bucket(bucket="bkt", region="us-east-1"), "ambient")
     async with opened(location) as client:
         assert client._request_signer._credentials.access_key == "NEW"
-    file.unlink()  # while it is replaced: those that are known are used
-    assert (await asked_again(of_data)).access_key == "NEW"
+
+
+async def test_keys_that_are_gone_from_the_file_are_used_on_with_a_warning(
+    no_aws: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "credentials"
+    no_aws.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    no_aws.setattr(module, "_HOLD", -1.0)
+    write_keys(file, "KEY")
+    ambient = SdkCredentials()
+    first = await ambient.get()
+    file.unlink()  # for a moment or for good
+    for _ in range(3):
+        assert await asked_again(ambient) is first
+    (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert warning.startswith("no AWS credentials found: ")
+    assert warning.endswith("; the known ones are used for up to 9 minutes")
 
 
 async def test_requests_go_on_with_known_credentials_while_a_refresh_fails(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ _HOLD = 1.0
 _GOOD = 540.0
 """Seconds for which the chain's credentials are used while it cannot be asked again: it gives none
 with less than 10 minutes left (botocore's ``_mandatory_refresh_timeout``)."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,8 @@ class SdkCredentials:
                 self._known = found
             self._valid_at, self._failed = time.monotonic(), False
         except OriginError as error:
+            if self._known is not None and not self._failed:
+                _log.warning("%s; the known ones are used for up to 9 minutes", error.detail)
             self._error, self._failed = (error.status, error.detail), True
         finally:
             self._asked_at, self._refresh = time.monotonic(), None
