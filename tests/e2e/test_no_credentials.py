@@ -84,7 +84,8 @@ def test_keys_that_are_replaced_in_the_file_of_the_sdk_are_used(
         assert running.get(PATH, OUTSIDE).status == 502
         write(s3.server.access_key)
         running.until("/readyz", lambda _, text: text == "ready\n")
-        assert running.get(PATH, OUTSIDE).status == 200
+        # each worker asks for keys once a second
+        running.until("/healthz", lambda *_: running.get(PATH, OUTSIDE).status == 200)
 
 
 def test_that_there_are_no_aws_credentials_is_said_at_the_start_and_by_readiness(
