@@ -197,6 +197,21 @@ async def test_a_redirect_is_not_saved_if_a_reload_has_the_object_streamed(
             assert world.served.count(*SAVED) == 10
 
 
+async def test_a_redirect_is_not_saved_if_a_reload_has_the_client_sent_to_the_cdn(
+    serve: Serve,
+) -> None:
+    cdn = {"bypass": {"mode": "redirect", "to": "https://cdn.example"}}
+    async with copies(serve, OBJECTS, site=cdn, redirect=JUDGED) as world:
+        for agent in ("one", "other"):
+            assert await world.ask(PATH, f"User-Agent: {agent}") == "in-region"
+        world.reload(exclude=["a*"])
+        world.served.age_redirects(2)
+        for _ in range(2):
+            answer = await world.served.get(PATH, FROM, "User-Agent: one")
+            assert answer.headers["location"] == f"https://cdn.example{PATH}"
+            assert world.served.count(*SAVED) == 10
+
+
 async def test_a_redirect_is_not_saved_if_the_client_gets_the_object_with_a_cookie(
     serve: Serve,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from nearbucket.frontend.returning_clients.came_back import Try
+from nearbucket.frontend.returning_clients.came_back import GET, Try
 from nearbucket.frontend.returning_clients.recent_redirects import STREAMED_INSTEAD
 from nearbucket.frontend.returning_clients.sibling_ranges import (
     COUNTED_BEFORE,
@@ -128,10 +128,14 @@ class AnswerRecorder:
 
     def _judge(self, client: ClientEntry, request: Try) -> None:
         """Apply the rule of ``came_back`` to a redirect of a client not known to be a crowd."""
-        if client.recent_redirects is None:
+        redirects = client.recent_redirects
+        if redirects is None:
             return
-        outcome = client.recent_redirects.after_redirect(client.asker, request)
+        outcome = redirects.after_redirect(client.asker, request)
         client.free_until = outcome.free_until
+        if client.region and not client.counters.redirects and request.method == GET:
+            not_saved = redirects.sent_to_cdn(client.asker, request.asked, request.now)
+            self._take_back(client, not_saved)
         self._take_back(client, outcome.taken_back)
         if outcome.got_through and client.counters.redirects:
             self._on_got_through(client.site, client.region or "")

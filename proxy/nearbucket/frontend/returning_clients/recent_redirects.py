@@ -182,6 +182,19 @@ class RecentRedirects:
         self._write(AskerState(asker))
         return state.claimed
 
+    def sent_to_cdn(self, asker: int, asked: int, now: float) -> int:
+        """Note a redirect to the CDN of what may have been redirected to a target before.
+
+        Args:
+            asker: Mark of the asker for redirects to the CDN.
+            asked: Mark of the object and the Range.
+            now: Monotonic time.
+
+        Returns:
+            The bytes that were not saved, as ``streamed_instead``.
+        """
+        return self.streamed_instead(asker ^ _TO_CDN, asked, now)
+
     def _streamed(self, before: AskerState, after: AskerState, now: float) -> int:
         if not before.is_stuck(now):
             return 0
