@@ -15,7 +15,6 @@ from tests.serving import client_at
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from nearbucket.config.settings import Settings
     from tests.serving import Answer, Serve, Served
 
 FROM = client_at(WEST)
@@ -33,17 +32,16 @@ class Copies:
     """An origin, a target, and a worker in front of them."""
 
     def __init__(
-        self, origin: BucketServer, target: BucketServer, served: Served, in_use: Settings
+        self, origin: BucketServer, target: BucketServer, served: Served, in_use: dict[str, Any]
     ) -> None:
         self.origin, self.target, self.served = origin, target, served
         self._in_use = in_use
 
     def reload(self, *, targets: Mapping[str, Any] | None = None, **redirect: Any) -> None:
         """Change the targets, or the section ``redirect``."""
-        (site,) = self._in_use.model_dump(exclude_unset=True)["sites"]
-        site |= {} if targets is None else {"targets": targets}
-        site["redirect"] |= redirect
-        self.served.reload(settings(site=site, client_address=TRUSTED))
+        site = {**self._in_use["site"], **({} if targets is None else {"targets": targets})}
+        site["redirect"] = {**site["redirect"], **redirect}
+        self.served.reload(settings(**{**self._in_use, "site": site}))
 
     async def ask(self, path: str = PATH, *fields: str, method: str = "GET") -> str:
         """The reason of one answer; what is redirected is a 301, all else the object."""
@@ -75,14 +73,15 @@ async def copies(
     """A target that holds what the origin holds."""
     async with BucketServer(**objects) as origin, BucketServer(**objects) as target:
         entry = {"targets": {"us-west-2": target.entry()}, **(site or {})}
-        chosen = settings(
-            site={
+        in_use = {
+            "site": {
                 "origin": origin.entry(),
                 **entry,
                 "redirect": {"verify": "match", "scheme": "http", **(redirect or {})},
             },
-            client_address=TRUSTED,
-            **{"catalog": {"wait": "5s"}, **sections},
-        )
-        async with serve(chosen) as served:
-            yield Copies(origin, target, served, chosen)
+            "client_address": TRUSTED,
+            "catalog": {"wait": "5s"},
+            **sections,
+        }
+        async with serve(settings(**in_use)) as served:
+            yield Copies(origin, target, served, in_use)
