@@ -304,6 +304,8 @@ class ClientConnection:
             self._close()
         elif self.state is AIOHTTP_ONE_REQUEST and keep_alive:
             self.state = READING
+            if self._is_full:
+                self._hold()
 
     def check(self, now: float) -> None:
         """Once a second: end the connection if it waits for too long, or idles in a drain."""
@@ -373,18 +375,17 @@ class ClientConnection:
         if self._aiohttp is not None:
             self._aiohttp.pause_writing()
         if self.state is READING:
-            self._held = True
-            self._transport.pause_reading()
+            self._hold()
+
+    def _hold(self) -> None:
+        self._held = True
+        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has taken what waited."""
         self._is_full = False
         if self._pace is not None:
             self._pace.caught_up()
-        if self._relay is not None:
-            self._relay.resume_writing()
-        elif self.state is STREAMING:
-            self._read_on()
         if self._aiohttp is not None:
             self._aiohttp.resume_writing()
         if self._held:
@@ -392,3 +393,8 @@ class ClientConnection:
             too_much = sum(map(len, self._behind)) > MAX_REQUEST_HEAD
             if self.state is not CLOSING and not too_much:
                 self._transport.resume_reading()
+        # last: what is written now may be too much again
+        if self._relay is not None:
+            self._relay.resume_writing()
+        elif self.state is STREAMING:
+            self._read_on()

@@ -21,6 +21,7 @@ from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, Client, client_at, head_of, serving
 
 if TYPE_CHECKING:
+    from nearbucket.frontend.aiohttp_lane.protocol import AiohttpConnection
     from nearbucket.frontend.client_connection import ClientConnection
     from tests.serving import Served
 
@@ -34,6 +35,11 @@ async def relaying(served: Served) -> ClientConnection:
         while not served.worker.context.counters.streams:  # noqa: ASYNC110  # a plain integer
             await asyncio.sleep(0.01)
     return served.client_connections()[0]
+
+
+def completed(served: Served) -> float:
+    """How many objects were sent to their ends."""
+    return served.count("nearbucket_stream_ends_total", "complete")
 
 
 async def test_a_plain_get_is_asked_for_once_and_never_handed_over() -> None:
@@ -96,12 +102,13 @@ async def test_what_comes_during_a_stream_is_answered_behind_it() -> None:
         assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
 
 
-async def test_behind_a_stream_that_waits_for_its_client_no_requests_are_read() -> None:
-    body = bytes(30_000)
-    async with (
-        ScriptedS3(Say(reply("200 OK", body))) as server,
-        serving(scripted(server)) as served,
-    ):
+@pytest.mark.parametrize("fields", [(), ('If-None-Match: "x"',)], ids=["streaming", "aiohttp"])
+async def test_behind_an_answer_that_waits_for_its_client_no_requests_are_read(
+    fields: tuple[str, ...],
+) -> None:
+    body = bytes(60_000)  # twice, because a transport keeps 64 KiB for the aiohttp lane
+    said = Say(reply("200 OK", body))
+    async with ScriptedS3(said, said) as server, serving(scripted(server)) as served:
         slow = socket.socket()
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.setblocking(False)  # noqa: FBT003  # the standard library's signature
@@ -109,8 +116,9 @@ async def test_behind_a_stream_that_waits_for_its_client_no_requests_are_read() 
         await until(lambda: served.open_connections() == 1)
         ours = served.client_connections()[0]._transport.get_extra_info("socket")
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        slow.send(head_of("/a.txt", FROM))
-        await until(lambda: served.count("nearbucket_stream_ends_total", "complete") == 1)
+        for number in (1, 2) if fields else (1,):
+            slow.send(head_of("/a.txt", FROM, *fields))
+            await until(lambda: completed(served) == number)  # noqa: B023  # awaited here
         waiting = served.unsent()
         assert waiting > 0
         for _ in range(20):
@@ -118,7 +126,8 @@ async def test_behind_a_stream_that_waits_for_its_client_no_requests_are_read() 
             await asyncio.sleep(0.005)
         assert 0 < served.unsent() <= waiting
         client = Client(*await asyncio.open_connection(sock=slow))
-        assert (await client.answer()).body == body
+        for _ in server.asked:
+            assert (await client.answer()).body == body
         for _ in range(20):
             assert (await client.answer()).status == 301
         await client.close()
@@ -156,6 +165,28 @@ async def test_requests_are_read_again_when_the_client_has_taken_its_answers(tar
         lane.resume_writing()  # while the last request is being answered
         for _ in range(3):
             await client.answer()
+        assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
+
+
+async def test_a_client_whose_answers_are_too_much_again_at_once_is_waited_for_again() -> None:
+    half = Say(reply("200 OK", b"01234", 'ETag: "e"', length=10), "hang")
+    async with ScriptedS3(half) as server, serving(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        lane = await relaying(served)
+        lane._transport = cast("asyncio.Transport", FullAfterRedirect(lane))
+        heads = head_of("/a.tar.gz", client_at(EAST)), head_of("/../a", FROM)
+        for number, head in enumerate(heads, 1):
+            await client.send(head)
+            await until(lambda: len(lane._behind) == number)  # noqa: B023  # awaited here
+        relay = lane._relay
+        assert relay is not None
+        lane.pause_writing()
+        relay._exchange.received(memoryview(b"56789"))
+        lane.resume_writing()  # the redirect is too much for the client again
+        assert lane._aiohttp is not None
+        assert cast("AiohttpConnection", lane._aiohttp).writing_paused
+        lane.resume_writing()
+        assert [(await client.answer()).status for _ in range(3)] == [200, 301, 400]
         assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
 
 
