@@ -226,6 +226,41 @@ async def test_headers_of_s3_and_of_the_connection_are_dropped(session: ClientSe
     assert seen.headers == {"Content-Length": "1", "Expires": "0", "ETag": 'W/"1"'}
 
 
+async def test_lines_of_one_list_are_joined_and_of_another_field_the_first_counts(
+    session: ClientSession,
+) -> None:
+    twice = (
+        "Cache-Control: max-age=5",
+        "Cache-Control: no-store",
+        "Vary: Origin",
+        "vary: Accept-Encoding",
+        "Content-Encoding: aws-chunked",
+        "Content-Encoding: gzip",
+        "Content-Type: text/x",
+        "Content-Type: text/y",
+    )
+    async with scripted(session, Say(reply("200 OK", b"x", *twice))) as (origin, _, _counted):
+        seen = await fetch(origin, "k")
+    assert seen.headers == {
+        "Content-Type": "text/x",
+        "Content-Length": "1",
+        "Content-Encoding": "gzip",
+        "Cache-Control": "max-age=5, no-store",
+        "Vary": "Origin, Accept-Encoding",
+    }
+
+
+async def test_a_field_that_no_answer_can_have_is_dropped(session: ClientSession) -> None:
+    fields = (
+        "Content-Disposition: a\x01b",
+        "Content-Language: \x7f",
+        "Cache-Control: max-age=1\t, x",
+    )
+    async with scripted(session, Say(reply("200 OK", b"x", *fields))) as (origin, _, _counted):
+        seen = await fetch(origin, "k")
+    assert seen.headers == {"Content-Length": "1", "Cache-Control": "max-age=1\t, x"}
+
+
 async def test_the_rest_of_a_body_is_requested_at_once_and_then_after_pauses_of_up_to_a_second(
     session: ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,11 +184,16 @@ async def test_a_head_of_an_archived_object_is_answered_as_a_get_would_be(
         assert len(server.asked) == len(says)
 
 
-async def test_the_size_of_a_416_is_taken_from_the_document_when_the_header_is_missing(
-    session: ClientSession,
+@pytest.mark.parametrize(
+    "fields",
+    [[], ["Content-Range: bytes */\x01"], ["Content-Range: bytes */" + "9" * 5000]],
+    ids=["missing", "invalid", "too long"],
+)
+async def test_the_size_of_a_416_is_taken_from_the_document_when_the_header_does_not_say_it(
+    session: ClientSession, fields: list[str]
 ) -> None:
     document = b"<Error><Code>InvalidRange</Code><ActualObjectSize>19</ActualObjectSize></Error>"
-    async with scripted(session, Say(reply("416 No", document))) as (origin, _, _counted):
+    async with scripted(session, Say(reply("416 No", document, *fields))) as (origin, _, _counted):
         seen = await fetch(origin, "k", Range="bytes=50-")
     assert seen == Seen(416, {"Content-Range": "bytes */19"}, 0, b"")
 
@@ -278,7 +283,9 @@ async def test_an_object_of_unannounced_length_is_an_error(
         assert (caught.value.status, held(session)) == (502, 0)
 
 
-@pytest.mark.parametrize("span", ["", "bytes 0-4/*", "bytes 0-3/19"])
+@pytest.mark.parametrize(
+    "span", ["", "bytes 0-4/*", "bytes 0-3/19", "bytes 0-4/4", "bytes 0-4/" + "9" * 5000]
+)
 async def test_a_part_that_does_not_say_its_place_is_an_error(
     session: ClientSession, span: str
 ) -> None:

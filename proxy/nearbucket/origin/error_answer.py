@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from nearbucket.config.buckets import Bucket
     from nearbucket.origin.error_response import ErrorResponse
 
-_SIZE = re.compile(rb"<ActualObjectSize>([0-9]+)</ActualObjectSize>")
+_SIZE = re.compile(rb"<ActualObjectSize>([0-9]{1,19})</ActualObjectSize>")
+_UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
 
 
 def response_to(error: ErrorResponse, query: str, bucket: Bucket) -> ObjectResponse:
@@ -31,13 +32,13 @@ def response_to(error: ErrorResponse, query: str, bucket: Bucket) -> ObjectRespo
     """
     headers = error.headers
     if error.status == 416:  # noqa: PLR2004  # Range Not Satisfiable
-        size = _SIZE.search(error.document)
-        known = f"bytes */{size[1].decode()}" if size else ""
-        span = headers.get("Content-Range", known)
-        answer = ObjectResponse(416, [("Content-Range", span)] if span else [])
-        answer.headers += cors_fields(headers)
-        total = span.rpartition("/")[2]
-        answer.total = int(total) if total.isdecimal() else None
+        size = _UNSATISFIED.fullmatch(headers.get("Content-Range", "")) or _SIZE.search(
+            error.document
+        )
+        answer = ObjectResponse(416, cors_fields(headers))
+        if size is not None:
+            answer.total = int(size[1])
+            answer.headers.insert(0, ("Content-Range", f"bytes */{answer.total}"))
         return answer
     if _is_missing(error, query):
         return ObjectResponse(404, cors_fields(headers))

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from nearbucket.s3.error_codes import ErrorKind, kind_of_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from multidict import MultiMapping
 
 DOCUMENT = 4096
 """Bytes of an error's XML that are read; the code is at its start."""
@@ -42,7 +42,7 @@ class ErrorResponse(NamedTuple):
     """
 
     status: int
-    headers: Mapping[str, str]
+    headers: MultiMapping[str]
     document: bytes
 
     @property

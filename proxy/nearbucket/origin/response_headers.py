@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from multidict import MultiMapping
 
 _CORS = (
     "Access-Control-Allow-Origin",
@@ -42,8 +42,14 @@ _DIRECTIVE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _SHARED_DIRECTIVES = frozenset({"public", "private", "s-maxage", "proxy-revalidate"})
 """Directives of Cache-Control that are about shared caches alone (RFC 9111 section 5.2.2)."""
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
+_LISTS = frozenset({
+    "Content-Encoding", "Content-Language", "Cache-Control", "Accept-Ranges", "Vary",
+    "Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Expose-Headers",
+})  # fmt: skip
+"""Fields of which several lines are one list (RFC 9110 section 5.3); of others the first counts."""
+
+_UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 
 
 class ResponseHead(NamedTuple):
@@ -81,7 +87,7 @@ def body_position(status: int, content_range: str, length: int) -> tuple[int, in
         length: Content-Length.
 
     Returns:
-        None if Content-Range and length do not fit.
+        None if Content-Range is not valid (RFC 9110 section 14.4), or length does not fit.
     """
     if status == 200:  # noqa: PLR2004  # OK
         return length, length
@@ -89,22 +95,26 @@ def body_position(status: int, content_range: str, length: int) -> tuple[int, in
     if found is None:
         return None
     first, last, total = map(int, found.groups())
-    return (last + 1, total) if last - first + 1 == length else None
+    return (last + 1, total) if last - first + 1 == length and last < total else None
 
 
-def cors_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+def cors_fields(headers: MultiMapping[str]) -> list[tuple[str, str]]:
     """The fields of the bucket's CORS rules."""
     return visible_fields(headers, _CORS)
 
 
-def visible_fields(headers: Mapping[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
+def visible_fields(headers: MultiMapping[str], names: tuple[str, ...]) -> list[tuple[str, str]]:
     """The named fields that can be passed on, in the order of the names."""
-    found = [(name, headers[name]) for name in names if name in headers]
+    found = [
+        (name, ", ".join(headers.getall(name)) if name in _LISTS else headers[name])
+        for name in names
+        if name in headers
+    ]
     kept = []
     for name, value in found:
         shown = _content_encoding(value) if name == "Content-Encoding" else value
-        # bytes that are not UTF-8 arrive as surrogates, which cannot be passed on
-        if shown and (shown.isascii() or not _SURROGATES.search(shown)):
+        # bytes that are not UTF-8 arrive as surrogates; these and controls cannot be passed on
+        if shown and (shown.isprintable() or not _UNSENDABLE.search(shown)):
             kept.append((name, shown))
     return kept
 
