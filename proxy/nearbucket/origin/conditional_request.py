@@ -120,7 +120,7 @@ def _if_range(value: str, fields: dict[str, str], sent: dict[str, str], range_: 
     """If-Range as conditions that every S3 server knows."""
     busy = "if-match" in fields or "if-unmodified-since" in fields
     tag, date = ENTITY_TAG.fullmatch(value), _date(value)
-    if not busy and tag is not None and not tag[1]:
+    if not busy and tag is not None and not tag[1] and value.isprintable():
         return Conditions(sent | {"range": range_, "if-match": value}, whole=sent)
     busy = busy or "if-none-match" in fields or "if-modified-since" in fields
     if not busy and date is not None:
@@ -145,7 +145,7 @@ def _match(fields: dict[str, str], sent: dict[str, str]) -> frozenset[str] | Non
     if value.strip() == "*":
         return None
     # strong comparison: weak tags never match (section 13.1.1)
-    tags = frozenset(f'"{tag}"' for weak, tag in entity_tags(value) if not weak)
+    tags = frozenset(f'"{tag}"' for weak, tag in _sendable_tags(value) if not weak)
     if len(tags) == 1:
         sent["if-match"] = next(iter(tags))
         return None
@@ -162,12 +162,20 @@ def _none_match(fields: dict[str, str], sent: dict[str, str]) -> frozenset[str] 
     if value.strip() == "*":
         return frozenset("*")
     # weak comparison: W/ makes no difference (section 13.1.2)
-    tags = frozenset(f'"{tag}"' for _, tag in entity_tags(value))
+    tags = frozenset(f'"{tag}"' for _, tag in _sendable_tags(value))
     if len(tags) > 1:
         return tags
     if tags:
         sent["if-none-match"] = next(iter(tags))
     return None
+
+
+def _sendable_tags(value: str) -> list[tuple[str, str]]:
+    """The tags of ``entity_tags`` but for those with bytes that are not UTF-8.
+
+    No object has such a tag, and aiohttp would send it without these bytes: as another one.
+    """
+    return [(weak, tag) for weak, tag in entity_tags(value) if tag.isprintable()]
 
 
 def one_range(value: str) -> str | None:
