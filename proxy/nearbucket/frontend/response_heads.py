@@ -14,7 +14,6 @@ SERVER = "nearbucket"
 
 _STATUS = {200: b"HTTP/1.1 200 OK\r\n", 206: b"HTTP/1.1 206 Partial Content\r\n"}
 _SERVER = f"Server: {SERVER}\r\n".encode()
-_UNTYPED = b"Content-Type: application/octet-stream\r\n"  # as in the aiohttp lane
 
 
 def reason_value(action: str, region: str | None, reason: str) -> str:
@@ -109,9 +108,8 @@ def head_of(
         date: Value of Date.
         keep_alive: Whether the connection stays open.
     """
-    kind = b"" if response.typed else _UNTYPED
     end = b"\r\n\r\n" if keep_alive else b"\r\nConnection: close\r\n\r\n"
-    return b"".join((_STATUS[response.status], response.fields, stamp, kind, b"Date: ", date, end))
+    return b"".join((_STATUS[response.status], response.fields, stamp, b"Date: ", date, end))
 
 
 def stamp_of(decision: Stream, *, reason_header: bool) -> bytes:

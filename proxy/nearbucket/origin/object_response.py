@@ -13,7 +13,13 @@ import aiohttp
 
 from nearbucket.errors import OriginError
 from nearbucket.origin.failover.resume_budget import ATTEMPTS, ResumeBudget
-from nearbucket.origin.response_headers import VISIBLE, VISIBLE_304, body_position, visible_fields
+from nearbucket.origin.response_headers import (
+    UNTYPED,
+    VISIBLE,
+    VISIBLE_304,
+    body_position,
+    visible_fields,
+)
 from nearbucket.s3.receive_buffer import fix_receive_buffer
 
 if TYPE_CHECKING:
@@ -81,6 +87,8 @@ class ObjectResponse:
             OriginError: 502, because length or range are missing or do not fit.
         """
         answer = cls(response.status, visible_fields(response.headers, VISIBLE))
+        if not any(name == "Content-Type" for name, _ in answer.headers):
+            answer.headers.insert(0, ("Content-Type", UNTYPED))
         length = response.content_length
         if length is None:
             raise OriginError(502, f"S3 answered {response.status} without Content-Length")

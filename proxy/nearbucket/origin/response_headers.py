@@ -37,6 +37,9 @@ VISIBLE = (
 VISIBLE_304 = ("Cache-Control", "Expires", "ETag", "Last-Modified", *_CORS)
 """Fields of RFC 9110 section 15.4.5 that S3 sends, without Content-Length: there is no content."""
 
+UNTYPED = "application/octet-stream"
+"""Content-Type of an object that has none."""
+
 _PLACES = {name: place for place, name in enumerate(VISIBLE)}
 _DIRECTIVE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _SHARED_DIRECTIVES = frozenset({"public", "private", "s-maxage", "proxy-revalidate"})
@@ -63,7 +66,6 @@ class ResponseHead(NamedTuple):
         total: Bytes of the object.
         etag: ETag of the object; empty if there is none.
         modified: Last-Modified of the object; empty if there is none.
-        typed: Whether ``fields`` have a Content-Type.
         reusable: Whether the connection stays open after the body.
     """
 
@@ -74,7 +76,6 @@ class ResponseHead(NamedTuple):
     total: int
     etag: str
     modified: str
-    typed: bool
     reusable: bool
 
 

@@ -30,7 +30,6 @@ def test_a_whole_object_is_plain_and_nothing_of_s3s_own_is_shown() -> None:
         total=12,
         etag='"e"',
         modified="",
-        typed=True,
         reusable=True,
     )
 
@@ -45,7 +44,7 @@ def test_a_part_says_where_it_ends_and_whether_the_connection_goes_on() -> None:
 def test_an_object_without_a_type_is_plain() -> None:
     found = read_response(WHOLE.replace(b"content-type: text/plain\r\n", b""))
     assert found is not None
-    assert not found.typed
+    assert found.fields.startswith(b"Content-Type: application/octet-stream\r\n")
 
 
 @pytest.mark.parametrize(

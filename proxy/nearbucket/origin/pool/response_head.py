@@ -10,8 +10,15 @@ from operator import itemgetter
 
 import httptools
 
-from nearbucket.origin.response_headers import VISIBLE, ResponseHead, body_position, private_value
+from nearbucket.origin.response_headers import (
+    UNTYPED,
+    VISIBLE,
+    ResponseHead,
+    body_position,
+    private_value,
+)
 
+_UNTYPED = UNTYPED.encode()
 _SHOWN = {name.lower().encode(): f"{name}: %b\r\n".encode() for name in VISIBLE}
 """Lines of the fields that a client may see, in the order that the aiohttp lane gives them."""
 
@@ -130,9 +137,10 @@ def read_response(head: bytes, *, private: bool = False) -> ResponseHead | None:
     position = body_position(status, content_range, int(length))
     if private and (given := found.get(b"cache-control", b"")).isascii():
         found[b"cache-control"] = private_value(given.decode()).encode()
+    found.setdefault(b"content-type", _UNTYPED)
     shown = b"".join([line % found[name] for name, line in _SHOWN.items() if name in found])
     if position is None or not _TEXT.fullmatch(shown) or b"aws-chunked" in shown.lower():
         return None
     etag, modified = found.get(b"etag", b"").decode(), found.get(b"last-modified", b"").decode()
-    typed, keep = b"content-type" in found, parser.should_keep_alive()
-    return ResponseHead(status, shown, int(length), *position, etag, modified, typed, keep)
+    keep = parser.should_keep_alive()
+    return ResponseHead(status, shown, int(length), *position, etag, modified, keep)
