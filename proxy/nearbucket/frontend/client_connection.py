@@ -88,10 +88,8 @@ class ClientConnection:
         self, context: WorkerContext, build: Callable[[ClientConnection], AiohttpProtocol]
     ) -> None:
         """``build`` makes the aiohttp lane's protocol when a request needs it."""
-        # process
         self._context = context
         self._build = build
-        # connection
         self._transport: asyncio.Transport
         self._peer: str | None = None
         self._eof = False  # the client has closed its side
@@ -105,7 +103,6 @@ class ClientConnection:
         self.is_too_slow = False
         self.state = READING
         self.timeouts: ConnectionTimeouts
-        # request
         self._relay: Relay | None = None
         self._behind: tuple[bytes, ...] = ()  # what came during a stream
         self._whole = True  # the last chunk for aiohttp did not end within a head
@@ -282,6 +279,9 @@ class ClientConnection:
             self._aiohttp.connection_made(self._transport)
             if self._is_full:
                 self._aiohttp.pause_writing()
+        if self._held:  # that lane itself holds what is too much
+            self._held = False
+            self._transport.resume_reading()
         self.state = state
         self._pass_on(chunk)
 

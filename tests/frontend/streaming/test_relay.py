@@ -190,6 +190,29 @@ async def test_a_client_whose_answers_are_too_much_again_at_once_is_waited_for_a
         assert (await client.get("/c.tar.gz", client_at(EAST))).status == 301
 
 
+async def test_what_waits_in_the_aiohttp_lane_is_bounded_for_a_client_that_was_waited_for() -> None:
+    half = Say(reply("200 OK", b"01234", 'ETag: "e"', length=10), "hang")
+    async with ScriptedS3(half, Say(b"", "hang")) as server, serving(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        lane = await relaying(served)
+        lane._transport = cast("asyncio.Transport", FullAfterRedirect(lane))
+        many = head_of("/a.txt", FROM, 'If-None-Match: "x"') * 150
+        for number, heads in enumerate((head_of("/a.tar.gz", client_at(EAST)), many), 1):
+            await client.send(heads)
+            await until(lambda: len(lane._behind) == number)  # noqa: B023  # awaited here
+        relay = lane._relay
+        assert relay is not None
+        relay._exchange.received(memoryview(b"56789"))
+        lane.resume_writing()
+        assert lane._aiohttp is not None
+        unparsed = cast("AiohttpConnection", lane._aiohttp)._unparsed
+        for _ in range(30):
+            client.writer.write(many * 20)
+            await asyncio.sleep(0.01)
+        assert len(unparsed) < 2 * len(many)
+        lane.abort()
+
+
 @pytest.mark.parametrize("pieces", [1, 20, 1000], ids="in pieces of {} bytes".format)
 async def test_the_head_of_an_object_may_come_in_any_pieces(pieces: int) -> None:
     silent = Say(b"")
