@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.behaviour.streaming import scripted as behind
 from tests.build import EAST, OUTSIDE, settings
 from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, error, reply
@@ -207,6 +208,26 @@ async def test_a_preflight_that_the_bucket_refuses_permits_nothing(serve: Serve)
     async with ScriptedS3(said) as server, serve(scripted(server)) as served:
         answer = await served.get("/a.txt", FROM, *PREFLIGHT, method="OPTIONS")
     assert (answer.status, cors_of(answer)) == (204, {})
+
+
+@pytest.mark.parametrize("limit", ["max_streams", "per_client"])
+async def test_a_preflight_counts_among_the_streams_while_s3_is_asked(
+    serve: Serve, limit: str
+) -> None:
+    silent, said = Say(b"", "hang"), Say(reply("200 OK", b"", *CORS))
+    async with (
+        ScriptedS3(silent, said) as server,
+        serve(behind(server, limits={limit: 1})) as served,
+    ):
+        waiting = await served.connect()
+        await waiting.send(head_of("/a.txt", FROM, *PREFLIGHT, method="OPTIONS"))
+        await server.arrived.wait()
+        too_many = await served.get("/a.txt", FROM, *PREFLIGHT, method="OPTIONS")
+        assert (too_many.status, cors_of(too_many), len(server.asked)) == (204, {}, 1)
+        await waiting.close()
+        await server.left.wait()
+        answer = await served.get("/a.txt", FROM, *PREFLIGHT, method="OPTIONS")
+        assert (answer.status, bool(cors_of(answer))) == (204, True)
 
 
 async def test_an_options_that_is_no_preflight_asks_nobody(serve: Serve) -> None:

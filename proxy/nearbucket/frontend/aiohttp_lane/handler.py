@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from aiohttp import web
 
 from nearbucket.errors import OriginError
+from nearbucket.frontend.aiohttp_lane.preflight import PREFLIGHT, permitted
 from nearbucket.frontend.aiohttp_lane.protocol import AiohttpConnection
 from nearbucket.frontend.aiohttp_lane.request_validation import Incoming, incoming, is_last, refused
 from nearbucket.frontend.aiohttp_lane.responses import (
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 CONDITIONS = (
     "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 )  # fmt: skip
-PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
-PREFLIGHT_LEAST = 2  # a preflight has an Origin and the method of the request to come
 _TELLING = STREAMED_INSTEAD | {Reason.CAME_BACK, Reason.TARGET_DOWN}
 """Reasons of streams that tell whether the client's redirects fail (``returning_clients/``)."""
 
@@ -115,7 +114,8 @@ class _Exchange:
                 if decision.reason is Reason.WELL_KNOWN:
                     response = listing(self._hosts(), reason_header=reason_header)
                 if decision.status == HTTPStatus.NO_CONTENT:
-                    await self._preflight(response)
+                    asked = _named(self._incoming, PREFLIGHT)
+                    response.headers.extend(await permitted(context, self._request, asked))
             case Stream(reason=Reason.NOT_MODIFIED) as decision:
                 private = context.origins[decision.site].is_private(decision.key)
                 response = unchanged(decision, private=private, reason_header=reason_header)
@@ -182,21 +182,6 @@ class _Exchange:
         version = self._incoming.version
         protocol = f"HTTP/{version.major}.{version.minor}"
         return self._context.entries.build(self._request, self._decision, protocol=protocol)
-
-    async def _preflight(self, response: web.StreamResponse) -> None:
-        """Answer a CORS preflight by the rules of the origin bucket."""
-        asked = _named(self._incoming, PREFLIGHT)
-        resolved = self._context.decider.engine.resolve(self._request)
-        if len(asked) < PREFLIGHT_LEAST or isinstance(resolved, Refuse):
-            return
-        try:
-            answer = await self._context.origins[resolved.site.name].preflight(resolved.key, asked)
-        except OriginError as error:
-            self._context.warnings.warn(
-                f"origin of {resolved.site.name}, preflight: {error.detail}"
-            )
-            return
-        response.headers.extend(answer.headers)
 
     async def _stream(self, decision: Stream) -> web.StreamResponse:
         """Stream within ``limits.max_streams``; a HEAD has a connection to S3, too."""
