@@ -157,7 +157,12 @@ async def test_what_is_read_to_its_end_leaves_one_connection_for_all(
 @pytest.mark.parametrize(
     ("said", "conditions", "status"),
     [
-        pytest.param(b'HTTP/1.1 304 Not Modified\r\nETag: "e"\r\n\r\n', {}, 304, id="304"),
+        pytest.param(
+            b'HTTP/1.1 304 Not Modified\r\nETag: "e"\r\n\r\n',
+            {"If-None-Match": '"e"'},
+            304,
+            id="304",
+        ),
         pytest.param(error("404 Not Found", "NoSuchKey"), {}, 404, id="404"),
         pytest.param(error("412 Failed", "PreconditionFailed"), {}, 412, id="412"),
         pytest.param(error("416 Range", "InvalidRange"), {}, 416, id="416"),

@@ -283,6 +283,15 @@ async def test_an_object_of_unannounced_length_is_an_error(
         assert (caught.value.status, held(session)) == (502, 0)
 
 
+async def test_a_304_to_a_request_without_a_condition_is_an_error(session: ClientSession) -> None:
+    raw = b'HTTP/1.1 304 Not Modified\r\nETag: "e"\r\n\r\n'
+    async with scripted(session, Say(raw), Say(raw)) as (origin, _, _counted):
+        with pytest.raises(OriginError, match="S3 answered 304") as caught:
+            await fetch(origin, "k")
+        assert caught.value.status == 502
+        assert (await fetch(origin, "k", If_None_Match='"e"')).status == 304
+
+
 @pytest.mark.parametrize(
     "span", ["", "bytes 0-4/*", "bytes 0-3/19", "bytes 0-4/4", "bytes 0-4/" + "9" * 5000]
 )

@@ -299,7 +299,7 @@ class OriginClient:
                 return self._with_object(path, response, has_body=method != "HEAD")
             case 206 if "range" in prepared.headers:
                 return self._with_object(path, response, has_body=True)
-            case 304:
+            case 304 if prepared.may_be_304:
                 answer = ObjectResponse.unchanged(response)
                 answer.failover = self.failover
                 return answer

@@ -36,6 +36,8 @@ _DATES = tuple(
 """IMF-fixdate, and the obsolete forms of RFC 850 and asctime."""
 _SHORT_YEAR = 2
 """Digits of a year that is in this century, or the last if that is over 50 years from now."""
+_UNCHANGED = frozenset({"if-none-match", "if-modified-since"})
+"""Conditions to which 304 is an answer (RFC 9110 section 15.4.5)."""
 _DIGITS = 18
 """Digits of a byte position that fit into 64 bits; a longer one is beyond the end of any object."""
 
@@ -58,6 +60,11 @@ class Conditions:
     unmoved: datetime | None = None
     match: frozenset[str] | None = None
     none_match: frozenset[str] | None = None
+
+    @property
+    def may_be_304(self) -> bool:
+        """Whether 304 is an answer to it; to a request without a condition it is none."""
+        return self.none_match is not None or not _UNCHANGED.isdisjoint(self.headers)
 
     def if_range_holds(self, status: int, last_modified: str) -> bool:
         """Whether If-Range holds; if not, ``whole`` has to be sent.
