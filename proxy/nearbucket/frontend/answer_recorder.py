@@ -141,7 +141,7 @@ class AnswerRecorder:
             self._on_got_through(client.site, client.region or "")
 
     def stream_began(self, cached: CachedDecision, now: float) -> None:
-        """Note that the head of an object, or its 404, is sent now (monotonic time)."""
+        """Note that the head of a streamed object, or its 404, is sent now (monotonic time)."""
         client, entry = cached
         redirects = client.recent_redirects
         if redirects is None:

@@ -44,8 +44,8 @@ UNRELAYED = frozenset({
 _DEPENDS_ON_CLIENT = STREAMED_INSTEAD | {Reason.IN_REGION, Reason.CAME_BACK, Reason.TARGET_DOWN}
 """Reasons of answers that depend on the client's recent redirects, or change what is known of them.
 
-All redirects do as well. Most streams are for other reasons: their clients are never looked up in
-the table.
+All redirects do as well. Streams for other reasons, such as those to clients outside of AWS, tell
+nothing about earlier redirects: their clients are never looked up in the table.
 """
 
 
