@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from aiohttp import web
 
 from nearbucket.errors import OriginError
-from nearbucket.frontend.aiohttp_lane.preflight import PREFLIGHT, permitted
+from nearbucket.frontend.aiohttp_lane.preflight import PREFLIGHT, cors_answer
 from nearbucket.frontend.aiohttp_lane.protocol import AiohttpConnection
 from nearbucket.frontend.aiohttp_lane.request_validation import Incoming, incoming, is_last, refused
 from nearbucket.frontend.aiohttp_lane.responses import (
@@ -115,7 +115,7 @@ class _Exchange:
                     response = listing(self._hosts(), reason_header=reason_header)
                 if decision.status == HTTPStatus.NO_CONTENT:
                     asked = _named(self._incoming, PREFLIGHT)
-                    response.headers.extend(await permitted(context, self._request, asked))
+                    response.headers.extend(await cors_answer(context, self._request, asked))
             case Stream(reason=Reason.NOT_MODIFIED) as decision:
                 private = context.origins[decision.site].is_private(decision.key)
                 response = unchanged(decision, private=private, reason_header=reason_header)

@@ -1,4 +1,4 @@
-"""CORS preflights: the origin bucket is asked for its rules, within the limits of streams."""
+"""CORS preflights: passed on to the origin bucket, within the limits that streams have."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Request
 
 PREFLIGHT = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
+"""Fields of a preflight that are passed on."""
 _LEAST = 2  # a preflight has an Origin and the method of the request to come
 
 
-async def permitted(context: WorkerContext, request: Request, asked: Mapping[str, str]) -> Fields:
-    """What the bucket's CORS rules permit; nothing if it cannot be asked.
+async def cors_answer(context: WorkerContext, request: Request, asked: Mapping[str, str]) -> Fields:
+    """The fields that tell a browser what the bucket's CORS rules permit.
+
+    None if the request is no preflight, if S3 cannot be asked, or if a limit is reached.
 
     Args:
         context: The worker's.
@@ -41,16 +44,20 @@ async def permitted(context: WorkerContext, request: Request, asked: Mapping[str
 async def _ask(
     context: WorkerContext, site: str, key: str, request: Request, asked: Mapping[str, str]
 ) -> Fields:
-    """Ask S3; like a stream, it holds a connection until S3 has answered."""
+    """Ask S3; like a stream, that holds a connection until S3 has answered.
+
+    Raises:
+        OriginError: S3 cannot be asked, or a limit is reached.
+    """
     limit, of_client = context.stream_limits.by_site[site], context.client_limit
     network = b""  # has no limit
     if of_client.most is not None:
         network = client_network(context.decider.engine.trust.client(request).address)
     if not of_client.begin(network):
-        raise OriginError(429, f"{of_client.most} requests of one network (limits.per_client)")
+        raise OriginError(429, f"the client's network is at limits.per_client, {of_client.most}")
     try:
         if not limit.begin():
-            raise OriginError(503, f"{limit.count} objects are being streamed (limits.max_streams)")
+            raise OriginError(503, f"{limit.count} streams are in progress (limits.max_streams)")
         try:
             return (await context.origins[site].preflight(key, asked)).headers
         finally:
