@@ -31,7 +31,7 @@ _NAT = (
     "the S3 gateway endpoint, which is free: then a redirect saves them that, too."
 )
 _UNUSUAL = 1.1
-"""By how much the volume of a usual fortnight may be above that of the bill."""
+"""Up to how many times ``prices.monthly_gb`` the logs may have without a note."""
 _WORTH_A_WORD = 0.01
 """Share of the bytes or requests from which a gap in the counts is told."""
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CREDENTIALS, OPTED_OUT = 1, 2
-"""Bits of ``flags``: the request has a cookie or a signed query; it opts out of redirects."""
+"""Bits of ``flags``: the request has a cookie, a signed query or an argument of ``origin.query``;
+it opts out of redirects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Traffic:
             whole 200 response; else the highest end of a range + 1, or bytes of a download without
             a content length; null if it is not known.
         networks: Columns ``object``, ``region``, ``network`` (string: a /24, a /56), ``bytes``:
-            traffic from AWS regions; networks with less than a thousandth of it are missing. If
-            requests with ``flags`` have a twentieth of the bytes, they do not count.
+            traffic from AWS regions; networks with less than a thousandth of it are missing.
+            Requests with ``flags`` are left out if they have more than a twentieth of the bytes.
         days: Days of the period; less than a whole day counts as its part.
     """
 

@@ -89,7 +89,7 @@ def scope_of(
 
 
 def _at_once(periods: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
-    """Formats whose period is, for its larger part, within that of another, or has one so."""
+    """Formats of which two periods overlap by more than half of the shorter one."""
     found = set[str]()
     for pair in combinations(periods, 2):
         (one, one_end), (two, two_end) = (periods[kind] for kind in pair)

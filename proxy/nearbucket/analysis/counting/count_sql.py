@@ -168,9 +168,10 @@ REDIRECTABLE = """(
     WHERE network IS NOT NULL GROUP BY network, region, object) AS streamed
   USING (network, region, object))"""
 """``by_network`` without requests that no policy redirects, such as those of networks that opt out:
-they are no evidence. It doubles the cost of ``NETWORK_TABLE``, a 250th of that of a log."""
+they are no evidence. It doubles the cost of ``NETWORK_TABLE``, a 250th of the cost of a log."""
 MANY_STREAMED = """
 SELECT coalesce(sum(bytes) FILTER (flags <> 0) * 20 > sum(bytes), false)
 FROM by_context JOIN coarse USING (coarse) WHERE region > 2
 """
-"""Whether they have a twentieth of the bytes inside AWS; fewer are no half of a large pattern."""
+"""Whether requests that no policy redirects have more than a twentieth of the bytes of AWS regions;
+fewer hardly change whether one network has half of a pattern's bytes."""

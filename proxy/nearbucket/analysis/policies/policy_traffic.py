@@ -10,8 +10,10 @@ the tables of ``Traffic``. What is not in them is taken as follows:
 * ``redirect.mode: shadow``: as ``on``, since the question is what redirects would save.
 * ``redirect.min_size``: by the size that the log shows. An object of unknown size is not redirected
   where there is a floor.
-* A cookie or a signed query is as good as an Authorization: such a request is not redirected.
-* ``opt_out``: by the query, User-Agent and address, as they were counted (``SiteRules``).
+* A cookie, a signed query or an argument of ``origin.query`` stands for any credentials: such a
+  request is not redirected.
+* ``opt_out``: as the log was counted (``analysis/reducing/request_flags.py``): by query,
+  User-Agent and network; by header only where nearbucket's own log has the reason.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ In reading order:
 
 * ``coded_columns.py``: columns as codes of few distinct values.
 * ``request_times.py``: when each request was.
-* ``request_flags.py``: what keeps a request from being redirected.
+* ``request_flags.py``: requests with credentials, or by clients that opt out.
 * ``request_columns.py``: what the rows of a log mean.
 * ``range_sessions.py``: joins the ranges of one download.
 * ``reduced_file.py``: the tables that a file is reduced to.

@@ -61,7 +61,7 @@ class CountingRules:
     Attributes:
         period: Which requests count.
         hosts: Whose requests count, in lower case; empty for all.
-        sites: What keeps requests from being redirected, by the host.
+        sites: By what requests to each host are known as never redirected.
     """
 
     period: Period = ALWAYS

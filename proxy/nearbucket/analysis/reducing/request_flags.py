@@ -1,6 +1,7 @@
-"""What keeps a request from being redirected, beside its object and region, as far as a log shows.
+"""Flags of requests that are never redirected: with credentials, or by a client that opts out.
 
-Opt-outs and credentials are settings of a site, so that a request has those of its host's site.
+What counts as that is set for each site, so the site of the request's host decides. Opt-outs by
+header, and Authorization, show in nearbucket's own logs alone, as the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ALL = range((CREDENTIALS | OPTED_OUT) + 1)
 
 @dataclass(frozen=True, slots=True)
 class SiteRules:
-    """What makes a request to some hosts one that is never redirected. Picklable.
+    """By what requests to a site are known as never redirected. Picklable.
 
     Attributes:
         opt_out_query: Query argument with which a client opts out; None for none.
@@ -47,13 +48,14 @@ class SiteRules:
 
 
 Sites = tuple[tuple[tuple[str, ...], SiteRules], ...]
-"""Rules that differ, each with its hosts; ``*`` is every other host. Hosts of no site have any."""
+"""Rules that differ, each with its hosts; ``*`` is every other host. A host of no site gets the
+first ones, which do not matter: no policy redirects its requests."""
 ANY_SITE: Sites = ((("*",), SiteRules()),)
-"""All hosts, by the settings of a site without any."""
+"""All hosts, with the default settings of a site."""
 
 
 def sites_of(settings: Settings) -> Sites:
-    """The rules of a configuration; those of sites that have the same once."""
+    """The rules of a configuration; sites with equal rules are joined."""
     hosts_of: dict[SiteRules, list[str]] = {}
     for site in settings.sites:
         rules = SiteRules(
@@ -71,11 +73,11 @@ def request_flags(table: pa.Table, host: Coded, agent: Coded, reason: Coded, sit
     """The bits ``CREDENTIALS`` and ``OPTED_OUT`` of each request, by the rules of its site.
 
     Args:
-        table: The table.
-        host: Its hosts.
-        agent: Its User-Agents.
+        table: Requests of a log.
+        host: Their hosts.
+        agent: Their User-Agents.
         reason: nearbucket's reasons; empty texts in other logs.
-        sites: The rules.
+        sites: The rules of each site.
     """
     first, *others = (_by_rules(table, agent, reason, site) for _, site in sites)
     if not others:
@@ -100,11 +102,11 @@ def _by_rules(table: pa.Table, agent: Coded, reason: Coded, site: SiteRules) -> 
     def of_query(raw: bytes) -> int:
         query = "" if raw in {b"-", b""} else formats.sent_text(raw, own=own)
         opted_out = site.opt_out_query in query.split("&")
-        signed = SIGNED_QUERY.search(query) is not None
-        if arguments and not signed:
+        origin_only = SIGNED_QUERY.search(query) is not None
+        if arguments and not origin_only:
             pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
-            signed = any(name in arguments for name, _ in pairs)
-        return CREDENTIALS * signed | OPTED_OUT * opted_out
+            origin_only = any(name in arguments for name, _ in pairs)
+        return CREDENTIALS * origin_only | OPTED_OUT * opted_out
 
     def of_client(raw: bytes) -> int:
         return OPTED_OUT * networks.holds(formats.text_of(raw))
