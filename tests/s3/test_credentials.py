@@ -238,7 +238,7 @@ async def test_keys_that_are_gone_from_the_file_are_used_on_with_a_warning(
         assert await asked_again(ambient) is first
     (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert warning.startswith("no AWS credentials found: ")
-    assert warning.endswith("; the known ones are used for up to 9 minutes")
+    assert warning.endswith("; the last ones are used for up to 9 minutes")
 
 
 async def test_requests_go_on_with_known_credentials_while_a_refresh_fails(

@@ -111,7 +111,7 @@ class BucketProbe:
         """
         self._needs_credentials = needs_credentials
         self._without_keys = BucketHealth.UNASKED
-        if needs_credentials:  # what the AWS SDK's chain lacks is told once, for all buckets
+        if needs_credentials:  # that the AWS SDK finds none is told once, for all buckets
             chain = entry.credentials == "ambient"
             self._without_keys = BucketHealth.FAILED if chain else BucketHealth.REFUSED
         self._reads_marks = reads_marks

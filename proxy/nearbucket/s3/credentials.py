@@ -58,6 +58,7 @@ ANONYMOUS = Credentials("", "")
 """Requests are sent unsigned."""
 
 Stamp = tuple[int, int, int]
+"""What tells two states of a file apart: time of change, inode and size."""
 _CHAIN_FILES = {
     "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
     "AWS_CONFIG_FILE": "~/.aws/config",
@@ -66,9 +67,9 @@ _CHAIN_FILES = {
 
 
 def chain_files() -> tuple[Stamp | None, ...]:
-    """Values that change when a file of the AWS SDK's chain is written, replaced or removed.
+    """What tells two states of the AWS SDK's files apart; None for a file that is not there.
 
-    The SDK reads them once: keys that are replaced there are found by a new session alone.
+    A session of the SDK reads its files once, so keys that are replaced in them need a new one.
     """
     found: list[Stamp | None] = []
     for variable, default in _CHAIN_FILES.items():
@@ -150,7 +151,7 @@ class SdkCredentials:
             self._valid_at, self._failed = time.monotonic(), False
         except OriginError as error:
             if self._known is not None and not self._failed:
-                _log.warning("%s; the known ones are used for up to 9 minutes", error.detail)
+                _log.warning("%s; the last ones are used for up to 9 minutes", error.detail)
             self._error, self._failed = (error.status, error.detail), True
         finally:
             self._asked_at, self._refresh = time.monotonic(), None

@@ -1,7 +1,7 @@
 """Checks that origin and failover buckets exist and accept the keys: else no stream succeeds.
 
-The supervisor does this, at the start, after each reload and once a minute, so that there is one
-error in the log before the first client asks. The answers to clients do not depend on it.
+The supervisor does this at the start, after each reload and once a minute, so that one error in the
+log says so before the first client asks. The answers to clients do not depend on it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class OriginCheck:
     def _note(self, url: str, use: str, result: ProbeResult) -> None:
         """Log what has changed; a result that may pass by itself changes nothing.
 
-        Keys that are refused may be those of a rotation that is under way: the second time counts.
+        Keys that are refused may be replaced just then: only the second time in a row counts.
         """
         text = _problem(use, result)
         if text is not None and self._wrong.get(url) == text:

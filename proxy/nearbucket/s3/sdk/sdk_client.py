@@ -161,7 +161,7 @@ def _http_session() -> type[Any]:
 
 
 def _session() -> Any:
-    """One for all clients while the SDK's files stay: a new one reads the API's description."""
+    """One for all clients while the SDK's files do not change: each reads the API's description."""
     return _session_of(chain_files())
 
 
