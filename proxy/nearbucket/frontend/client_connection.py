@@ -5,9 +5,8 @@ answered, goes to one of three lanes:
 
 * The fast lane, here: the answer is a redirect, and is written at once.
 * The streaming lane (``streaming/``): a GET without conditions is to be streamed from the origin.
-* The aiohttp lane (``aiohttp_lane/``) gets the bytes of all other requests unchanged. When it has
-  answered one plain request, the fast lane reads the next: a load balancer sends the requests of
-  many clients through one connection.
+* The aiohttp lane (``aiohttp_lane/``) gets the bytes of all other requests unchanged. Then the fast
+  lane reads on: a load balancer sends the requests of many clients through one connection.
 
 After any other chunk the connection belongs to aiohttp until it ends. Timeouts, the connection
 limit and the drain are handled here for all lanes.
@@ -90,6 +89,7 @@ class ClientConnection:
         """``build`` makes the aiohttp lane's protocol when a request needs it."""
         self._context = context
         self._build = build
+        # connection
         self._transport: asyncio.Transport
         self._peer: str | None = None
         self._eof = False  # the client has closed its side
@@ -103,6 +103,7 @@ class ClientConnection:
         self.is_too_slow = False
         self.state = READING
         self.timeouts: ConnectionTimeouts
+        # request
         self._relay: Relay | None = None
         self._behind: tuple[bytes, ...] = ()  # what came during a stream
         self._whole = True  # the last chunk for aiohttp did not end within a head
@@ -279,7 +280,7 @@ class ClientConnection:
             self._aiohttp.connection_made(self._transport)
             if self._is_full:
                 self._aiohttp.pause_writing()
-        if self._held:  # that lane itself holds what is too much
+        if self._held:  # the aiohttp lane itself stops reading when it has too much
             self._held = False
             self._transport.resume_reading()
         self.state = state
@@ -382,7 +383,7 @@ class ClientConnection:
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """The client has taken what waited."""
+        """The client has taken what waited. Answers come last: they may be too much again."""
         self._is_full = False
         if self._pace is not None:
             self._pace.caught_up()
@@ -393,7 +394,6 @@ class ClientConnection:
             too_much = sum(map(len, self._behind)) > MAX_REQUEST_HEAD
             if self.state is not CLOSING and not too_much:
                 self._transport.resume_reading()
-        # last: what is written now may be too much again
         if self._relay is not None:
             self._relay.resume_writing()
         elif self.state is STREAMING:
