@@ -1,4 +1,4 @@
-"""What a configuration says of its targets."""
+"""Warnings about the targets of a valid configuration."""
 
 from __future__ import annotations
 

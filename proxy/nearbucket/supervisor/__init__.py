@@ -17,7 +17,7 @@ In reading order:
 * ``shutdown.py``: when and how the instance ends: signals, and another that takes over.
 * ``snapshot.py``: the configuration and the prefixes as one immutable value, from which every
   process builds the same engine.
-* ``config_warnings.py``: what may be wrong with a configuration though no setting of it is.
+* ``config_warnings.py``: warnings about a configuration whose settings are valid.
 * ``pool/``: the worker processes, as the supervisor sees them.
 * ``ipc.py``: the messages between supervisor and worker.
 * ``worker_silence.py``: notices that the event loop of a worker has stopped.

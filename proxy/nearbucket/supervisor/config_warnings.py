@@ -1,4 +1,4 @@
-"""What the log and ``nearbucket check`` say of a configuration though no setting of it is wrong."""
+"""Warnings about configurations whose settings are valid, for the log and ``nearbucket check``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nearbucket.regions.region_table import regions_of
 from nearbucket.s3.bucket_location import target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from nearbucket.config.settings import Settings
     from nearbucket.regions.ip_ranges import Ranges
@@ -45,7 +45,7 @@ def _advice(region: str, regions: Collection[str | None]) -> str:
 
 
 def warn_of_targets(settings: Settings) -> None:
-    """Log what may be wrong with targets and the drain, though no setting is."""
+    """Log what may be wrong with targets and the drain, though the settings are valid."""
     for key, warning in targets_in_other_regions(settings).items():
         _log.warning("%s: %s", key, warning)
     if needed := long_drain(settings):
@@ -85,13 +85,3 @@ def long_drain(settings: Settings) -> str | None:
         f"{settings.limits.drain_timeout:g} s is longer than containers usually have between "
         f"SIGTERM and SIGKILL ({_USUAL_STOP_TIMEOUT:g} s in ECS and Kubernetes, 10 s in Docker)"
     )
-
-
-def origins_down(settings: Settings, down: Mapping[tuple[str, str], str]) -> list[str]:
-    """A warning for each origin that is down; ``down`` as in ``status_of``."""
-    return [
-        f"{site.key}.{key}: bucket {bucket.bucket} is down, and other origins are asked: {why}"
-        for site in settings.sites
-        for key, bucket in site.origins.items()
-        if (why := down.get((site.name, key)))
-    ]

@@ -23,15 +23,11 @@ from nearbucket.s3.sdk.direct_access import refuse_variables
 from nearbucket.supervisor.admin.admin_api import application
 from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.history_document import history_of
-from nearbucket.supervisor.admin.status import status_of
+from nearbucket.supervisor.admin.status import origins_down, status_of
 from nearbucket.supervisor.bucket_listings import LISTED_BY, BucketListings
 from nearbucket.supervisor.certificate_watch import CertificateWatch
 from nearbucket.supervisor.config_source import source_of
-from nearbucket.supervisor.config_warnings import (
-    origins_down,
-    regions_without_prefixes,
-    warn_of_targets,
-)
+from nearbucket.supervisor.config_warnings import regions_without_prefixes, warn_of_targets
 from nearbucket.supervisor.observations import (
     LIST_REQUESTS,
     Observations,

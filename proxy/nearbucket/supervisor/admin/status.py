@@ -16,6 +16,7 @@ from nearbucket.version import commit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from nearbucket.config.settings import Settings
     from nearbucket.config.sites import Site
     from nearbucket.frontend.returning_clients.stuck_clients import StuckClient
     from nearbucket.replicas.warm_up import WarmUp
@@ -163,3 +164,13 @@ def _rollout(
             for region, target in site.targets.items()
         },
     }
+
+
+def origins_down(settings: Settings, down: Mapping[tuple[str, str], str]) -> list[str]:
+    """A warning for each origin that is down; ``down`` as in ``status_of``."""
+    return [
+        f"{site.key}.{key}: bucket {bucket.bucket} is down, and other origins are asked: {why}"
+        for site in settings.sites
+        for key, bucket in site.origins.items()
+        if (why := down.get((site.name, key)))
+    ]
