@@ -272,7 +272,7 @@ def test_a_first_site_without_traffic_is_named() -> None:
     )
     own = Settings.model_validate({"sites": [first, other]})
     traffic = traffic_of(steady(), 14)
-    assert why_nothing(advice(traffic, own=own)) == f"{NOBODY} of the site first.example"
+    assert why_nothing(advice(traffic, own=own)) == f"{NOBODY} by the site first.example"
     some(advice(traffic, own=Settings.model_validate({"sites": [other, first]})))
 
 

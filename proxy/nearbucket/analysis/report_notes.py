@@ -155,7 +155,7 @@ def _at_once(scope: Scope) -> Iterator[str]:
 
 
 def _sampled(scope: Scope, counts: Counts) -> Iterator[str]:
-    """On a sample, and on logs beside it that may be none."""
+    """On a sample, and on other logs that are scaled up like it."""
     if counts.requests <= scope.lines:
         return
     text = (
@@ -163,8 +163,8 @@ def _sampled(scope: Scope, counts: Counts) -> Iterator[str]:
         f"{counts.requests:,}"
     )
     if len(scope.kinds) > 1:
-        text += f"; that goes for all of {listed(scope.kinds)}. If only some of them are samples, "
-        text += "bill and savings are too high: give those alone"
+        text += f"; that goes for all formats, {listed(scope.kinds)}. If only some of the logs are "
+        text += "samples, bill and savings are too high: analyze those alone"
     yield f"{text}."
 
 
@@ -309,7 +309,7 @@ def _other_sites(
     own: Settings | None,
     recommendation: Recommendation | NothingRecommended | None,
 ) -> Iterator[str]:
-    """That a recommendation is about the first of several sites."""
+    """On a recommendation, which is for the first of several sites."""
     if recommendation is None or own is None or len(own.sites) < _SEVERAL:
         return
     first, *others = own.sites

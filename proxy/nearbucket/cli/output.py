@@ -84,7 +84,7 @@ def exit_code(error: Exception) -> int:
 
 
 def error_lines(error: Exception) -> list[str]:
-    """What an error that ended a command says; one of the system, without its number."""
+    """The lines of an error that ended a command; one of the system is without its number."""
     if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.strerror:
         return [f"{error.filename}: {error.strerror}" if error.filename else error.strerror]
     return str(error).splitlines()

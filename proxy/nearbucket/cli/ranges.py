@@ -188,8 +188,10 @@ def _prefixes_by_region(document: Ranges) -> list[tuple[str, int]]:
 
 @ranges_app.command("diff", epilog="Example: nearbucket ranges diff old.json new.json")
 def ranges_diff(
-    before: Annotated[Path, typer.Argument(metavar="A", help="A list, as ip-ranges.json.")],
-    after: Annotated[Path, typer.Argument(metavar="B", help="A newer one.")],
+    before: Annotated[
+        Path, typer.Argument(metavar="A", help="A list of prefixes, in the form of ip-ranges.json.")
+    ],
+    after: Annotated[Path, typer.Argument(metavar="B", help="A newer list.")],
     *,
     as_json: AsJson = False,
 ) -> None:

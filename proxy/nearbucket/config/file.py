@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("nearbucket.yaml")
 ENVIRONMENT = "environment"
-"""The name of a configuration without a file."""
+"""The name, in messages, of a configuration that is made of variables alone."""
 SECRET_KEY = ".".join(SECRETS)
 """The setting whose values are secrets."""
 

@@ -248,7 +248,7 @@ def read_ranges_file(path: Path, option: str = "") -> Ranges:
 
     Args:
         path: The file.
-        option: What named it, with a space behind it; for messages.
+        option: The option that named it, with a space behind it, for messages; empty without one.
 
     Raises:
         ConfigError: The file cannot be read.

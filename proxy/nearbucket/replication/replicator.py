@@ -379,7 +379,7 @@ class Replicator:
 
 
 async def _has_objects(location: BucketLocation) -> bool:
-    """List one key: whether there is any; True if the bucket is too busy to say.
+    """Whether a bucket has an object, by listing one; True if it is too busy to say.
 
     Raises:
         ProxyError: The bucket cannot be used.

@@ -85,8 +85,8 @@ def recommend(  # noqa: PLR0913  # what a recommendation depends on
     site = base.sites[0]
     facts = policy_facts(tables, base, possible_regions(site))
     if not facts.gb:
-        of_site = f" of the site {site.name}" if len(base.sites) > 1 else ""
-        return NothingRecommended(_NO_TRAFFIC + of_site)
+        by_site = f" by the site {site.name}" if len(base.sites) > 1 else ""
+        return NothingRecommended(_NO_TRAFFIC + by_site)
     valuation = Valuation.build(facts, month_bill(tables, tariff, usage), site)
     fit = _fit(valuation)
     too_little = f"the best one would save less than {valuation.least:,.0f} USD a month"

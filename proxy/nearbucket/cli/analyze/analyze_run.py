@@ -143,7 +143,7 @@ def _replay(options: AnalyzeOptions, url: str, own: Settings | None, money: Tari
 
 
 def _refuse_report_options(options: AnalyzeOptions) -> None:
-    """A replay makes no report, and its dollars are the proxy's: what is for others is refused."""
+    """Refuse options about the report, which is not made, and prices, which are the proxy's."""
     given = {
         "--host": options.hosts,
         "--format html": options.form == "html",
@@ -188,8 +188,8 @@ def _origin_region(given: str | None, own: Settings | None) -> str:
     region = own.sites[0].origin.region
     if given not in {None, region}:
         raise ConfigError(
-            f"--origin-region {given}: the configuration has the origin in {region}; leave out one "
-            "of them, or change sites.0.origin.region"
+            f"--origin-region {given}: the configuration has the origin in {region}; leave out the "
+            "option, or change sites.0.origin.region"
         )
     return region
 

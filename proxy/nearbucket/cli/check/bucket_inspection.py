@@ -29,6 +29,7 @@ SECONDS = 20.0
 """Time limit of one request, with a second attempt."""
 
 ALLOW_READING = "allow these credentials s3:GetObject (with KMS kms:Decrypt too)"
+"""What helps where an object cannot be read."""
 
 _SERVER_ERROR = 500
 
