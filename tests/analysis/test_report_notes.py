@@ -120,7 +120,7 @@ def test_why_no_policy_is_recommended_is_told() -> None:
     ("hosts", "share"),
     [(("b.example", "*"), "75 %"), (("b.example", "c.example"), "25 %"), (("d.example",), "0 %")],
 )
-def test_of_several_sites_a_policy_is_for_the_first_which_is_told(
+def test_a_note_says_that_a_policy_is_for_the_first_of_several_sites(
     hosts: tuple[str, ...], share: str
 ) -> None:
     counts = replace(

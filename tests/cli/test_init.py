@@ -107,7 +107,7 @@ def test_a_schema_that_cannot_be_written_is_named_and_leaves_no_configuration(
     assert not Path("nearbucket.yaml").exists()
 
 
-def test_a_folder_that_there_is_not_is_said_of_the_file_that_was_named(nearbucket: Run) -> None:
+def test_a_missing_folder_is_an_error_about_the_option(nearbucket: Run) -> None:
     outcome = nearbucket(*OPTIONS, "--output", "none/a.yaml")
     assert outcome.code == 2
     assert outcome.err == "nearbucket: --output none/a.yaml: there is no such folder\n"

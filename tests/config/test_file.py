@@ -199,7 +199,7 @@ def test_no_configuration_at_all_says_what_to_do(
 
 
 @pytest.mark.parametrize("text", ["", "{}"])
-def test_of_a_file_without_settings_it_is_said_what_is_missing(write: Any, text: str) -> None:
+def test_the_error_of_an_empty_file_names_what_is_missing(write: Any, text: str) -> None:
     file = write(text)
     with pytest.raises(ConfigError, match=f"^{file}(:1)?: ") as caught:
         load(file, {})

@@ -13,6 +13,7 @@ from yarl import URL
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
 COPIES = {"CopyObject", "UploadPartCopy"}
 
 

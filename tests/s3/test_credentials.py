@@ -224,7 +224,7 @@ async def test_keys_that_are_replaced_in_the_file_of_the_sdk_are_found(
         assert client._request_signer._credentials.access_key == "NEW"
 
 
-async def test_keys_that_are_gone_from_the_file_are_used_on_with_a_warning(
+async def test_keys_that_were_removed_from_the_file_are_still_used_with_a_warning(
     no_aws: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "credentials"

@@ -256,7 +256,7 @@ def test_every_trouble_is_said_in_words(problem: Exception, about: str, text: st
     assert (finding.level, finding.about, finding.text) == (Level.WRONG, about, text)
 
 
-def test_of_a_profile_that_there_is_not_the_variable_is_named() -> None:
+def test_an_unknown_profile_is_an_error_about_its_variable() -> None:
     finding = trouble(ProfileNotFound(profile="p"), place("https://127.0.0.1"))
     assert finding.fix.startswith("correct AWS_PROFILE, or add the profile with `aws configure ")
     missing = trouble(NoCredentialsError(), place("https://127.0.0.1"))
