@@ -119,7 +119,7 @@ class Bucket(Section):
         if host.startswith(f"{self.bucket}.s3") and ".amazonaws." in host:
             raise SettingError(
                 "has the bucket in its host, so that URLs of objects would have it twice; remove "
-                "it: AWS needs none",
+                "the setting: a bucket on AWS needs none",
                 "endpoint",
             )
         return self
