@@ -242,7 +242,7 @@ def made_report() -> Report:
             damaged=(DamagedFile("E2.2026-11-09-07.abc.gz", "ends early", 641),),
             prices_of="2026-11",
             kinds=("json", "w3c"),
-            at_once=("json", "w3c"),
+            overlapping_kinds=("json", "w3c"),
         ),
         counts=counts,
         bill=BillEstimate(

@@ -135,7 +135,7 @@ def test_formats_of_the_same_time_are_told(tmp_path: Path, later: int, *, told: 
     json_lines(tmp_path / "b.log", [row._replace(time=row.time + 86400 * later) for row in days])
     scope, _ = counted([tmp_path / "a.log", tmp_path / "b.log"])
     assert scope.kinds == ("json", "w3c")
-    assert scope.at_once == scope.kinds * told
+    assert scope.overlapping_kinds == scope.kinds * told
     assert scope.days == pytest.approx(4 + later, abs=0.001)
 
 

@@ -255,12 +255,12 @@ def test_logs_of_s3_are_told_and_that_other_logs_may_have_the_same_requests() ->
 
 
 def test_formats_of_the_same_time_may_have_the_same_requests() -> None:
-    both = replace(SCOPE, kinds=("json", "s3", "w3c"), at_once=("json", "s3", "w3c"))
+    both = replace(SCOPE, kinds=("json", "s3", "w3c"), overlapping_kinds=("json", "s3", "w3c"))
     found = [each for each in notes(tb=700, scope=both) if "count twice: give only the" in each]
     of_s3, others = (each.partition(".")[0] for each in found)
     assert of_s3.startswith("S3 logs what a CDN or a proxy fetches, too, so requests may be in")
     assert others == "There are logs in several formats of the same time: json and w3c"
-    for fine in ({"at_once": ("json", "s3")}, {"left_out": {"repeated": 1}}):
+    for fine in ({"overlapping_kinds": ("json", "s3")}, {"left_out": {"repeated": 1}}):
         assert "several formats" not in " ".join(notes(tb=700, scope=replace(both, **fine)))
 
 

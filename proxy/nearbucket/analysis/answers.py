@@ -55,7 +55,7 @@ class Scope:
         kinds: Formats of the files that have these requests: ``w3c``, ``w3c-v2`` (CloudFront's
             standard logs v2), ``json``, ``parquet``, ``s3`` (S3 server access logs), or ``fields``
             for columns named with ``--fields``.
-        at_once: Formats in ``kinds`` with files of the same time: they may have the same requests.
+        overlapping_kinds: Those with files of the same time, which may have the same requests.
     """
 
     files: int
@@ -67,7 +67,7 @@ class Scope:
     damaged: tuple[DamagedFile, ...]
     prices_of: str
     kinds: tuple[str, ...] = ()
-    at_once: tuple[str, ...] = ()
+    overlapping_kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
     return (
         *moved,
         *_of_s3(scope),
-        *_at_once(scope),
+        *_overlapping(scope),
         *_sampled(scope, counts),
         *_empty_days(scope, counts),
         *_too_short(scope),
@@ -142,9 +142,9 @@ def _of_s3(scope: Scope) -> Iterator[str]:
         )
 
 
-def _at_once(scope: Scope) -> Iterator[str]:
+def _overlapping(scope: Scope) -> Iterator[str]:
     """On formats that may have the same requests; S3's have a note of their own."""
-    kinds = [kind for kind in scope.at_once if kind != S3_LOG]
+    kinds = [kind for kind in scope.overlapping_kinds if kind != S3_LOG]
     if len(kinds) < _SEVERAL or REPEATED in scope.left_out:
         return
     yield (

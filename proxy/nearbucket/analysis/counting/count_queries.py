@@ -84,11 +84,13 @@ def scope_of(
         damaged=(*damaged, *left_out),
         prices_of=prices_of,
         kinds=tuple(sorted({kinds[name] or "fields" for name in lines if lines[name]})),
-        at_once=_at_once({kind: (min(times), max(times)) for kind, times in by_kind.items()}),
+        overlapping_kinds=_overlapping(
+            {kind: (min(times), max(times)) for kind, times in by_kind.items()}
+        ),
     )
 
 
-def _at_once(periods: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+def _overlapping(periods: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
     """Formats of which two periods overlap by more than half of the shorter one."""
     found = set[str]()
     for pair in combinations(periods, 2):
