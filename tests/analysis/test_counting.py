@@ -80,6 +80,8 @@ def test_flags_tell_requests_that_are_not_redirected(tmp_path: Path) -> None:
     assert flags(ReduceOptions()) == sorted([0, *[CREDENTIALS] * 3, OPTED_OUT])
     own = SiteRules(opt_out_query="a=b", opt_out_agents=("Never/*",), cookies=("sess*",))
     assert flags(rules(sites=((("*",), own),))) == sorted([0, *[CREDENTIALS] * 2, *[OPTED_OUT] * 2])
+    own = SiteRules(opt_out_query="", cookies=())  # no query is the empty argument
+    assert flags(rules(sites=((("*",), own),))) == [0, 0, 0, 0, CREDENTIALS]
     own = SiteRules(opt_out_networks=(BASE.client,), cookies=(), arguments=("a",))
     assert flags(rules(sites=((("*",), own),))) == sorted(
         [*[OPTED_OUT] * 3, *[CREDENTIALS | OPTED_OUT] * 2]

@@ -101,7 +101,7 @@ def _by_rules(table: pa.Table, agent: Coded, reason: Coded, site: SiteRules) -> 
 
     def of_query(raw: bytes) -> int:
         query = "" if raw in {b"-", b""} else formats.sent_text(raw, own=own)
-        opted_out = site.opt_out_query in query.split("&")
+        opted_out = query != "" and site.opt_out_query in query.split("&")
         origin_only = SIGNED_QUERY.search(query) is not None
         if arguments and not origin_only:
             pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
