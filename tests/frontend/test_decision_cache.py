@@ -246,7 +246,8 @@ def test_a_stream_that_no_redirect_changes_is_served_without_a_look_at_recent_re
     serving = serve(came_back="1h")
     head = f"GET /a.tar.gz HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: {OUTSIDE}\r\n\r\n".encode()
     path = head.replace(b"/a.tar.gz", b"/a.txt").replace(OUTSIDE.encode(), EAST.encode())
-    first = [serving.answer(head), serving.answer(path)]
+    for _ in range(2):  # the second time they are cached
+        first = [serving.answer(head), serving.answer(path)]
     for name in ("verdict", "stream_began", "stream_completed"):
         monkeypatch.setattr(RecentRedirects, name, None)
     assert [serving.answer(head), serving.answer(path)] == first

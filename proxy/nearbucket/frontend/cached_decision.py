@@ -120,7 +120,8 @@ class ClientEntry:
         part: Hash of its Range field as sent; 0 without one.
         recent_redirects: Recent redirects of the site; None if nothing depends on them.
         free_until: Monotonic time until which it is known to be a crowd, so that its requests are
-            redirected without a look at recent redirects; always, if ``came_back`` is off.
+            redirected without a look at recent redirects; always, if ``came_back`` is off, or it is
+            streamed for this reason whatever became of its redirects.
         counters: Where its answers are counted.
         last_line: Its last answer with an object of the cache: object, status, bytes sent, and the
             log line made of them.
@@ -293,7 +294,7 @@ class EntryBuilder:
             asker,
             part,
             redirects,
-            0.0 if redirects is not None and redirects.window else inf,
+            0.0 if redirect and redirects is not None and redirects.window else inf,
             self._counters.decision_counters(decision, self._host_of(request)),
         )
 
