@@ -13,6 +13,9 @@ from nearbucket.replication.comparison import Verdict, VersionComparison
 from nearbucket.replication.listing_merge import listed, matched
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.copy_mark import TAG, mark_of
+from nearbucket.s3.listing.list_page import ListPage
+from nearbucket.s3.sdk.light_client import LightClient
+from nearbucket.s3.sdk.sdk_client import PAGE
 from tests.replication.conftest import MIB
 from tests.replication.objects import DESCRIBED, codes, some
 from tests.replication.watched import COPIES, Asked
@@ -292,6 +295,23 @@ async def test_nothing_is_deleted_for_an_origin_without_any_object(
     with pytest.raises(ProxyError, match="has no object, so --delete would delete every copy"):
         await world.run(delete=True, dry_run=dry_run)
     assert set(await world.all_of(world.target)) == {"a.tar.gz"}
+
+
+async def test_an_origin_whose_first_page_is_empty_may_have_objects(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.put("a.tar.gz")
+    await world.put("b.tar.gz")
+    await world.run()
+    await world.client.delete_object(**world.origin.arguments("a.tar.gz"))
+    of_server = LightClient.list_objects_v2
+
+    async def list_objects_v2(client: LightClient, **asked: Any) -> dict[str, Any]:
+        page = await of_server(client, **asked)
+        return {PAGE: ListPage([], [], "next")} if asked.get("MaxKeys") == 1 else page
+
+    monkeypatch.setattr(LightClient, "list_objects_v2", list_objects_v2)
+    assert (await world.run(delete=True)).deleted == 1
 
 
 async def test_what_comes_to_both_buckets_during_the_run_is_not_deleted(world: World) -> None:

@@ -379,7 +379,7 @@ class Replicator:
 
 
 async def _has_objects(location: BucketLocation) -> bool:
-    """Whether a bucket has an object, by listing one; True if it is too busy to say.
+    """Whether a bucket has an object, by a page of one; True if it is too busy to say, or has more.
 
     Raises:
         ProxyError: The bucket cannot be used.
@@ -392,4 +392,5 @@ async def _has_objects(location: BucketLocation) -> bool:
         if kind_of(error) is not ErrorKind.BUSY:  # the listing will ask again, for two minutes
             raise as_ours(error, location) from error
         return True
-    return bool(found[PAGE].objects)
+    page = found[PAGE]
+    return bool(page.objects or page.next_token)  # a page may have none, as where many are deleted
