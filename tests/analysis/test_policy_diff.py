@@ -67,7 +67,7 @@ def test_dollars_are_those_of_the_region_that_gets_or_loses_the_bytes() -> None:
     assert list(less.saved_usd(by).values()) == [-0.1, -0.2]
 
 
-@pytest.mark.parametrize(("last", "months"), [(1, 1), (29, 1), (303, 10), (None, 1)])
+@pytest.mark.parametrize(("last", "months"), [(1, 1), (30, 1), (303, 10), (None, 1)])
 def test_a_log_of_several_months_has_the_tiers_of_each(last: int | None, months: int) -> None:
     by = tariff(Prices(monthly_gb=50_000))
     off = engine(settings(site={"redirect": {"mode": "off"}}))

@@ -28,6 +28,7 @@ _MOST_RANGES = 1000
 """Different lengths of ranges of one object; more count as 0 bytes."""
 _OK, _PARTIAL = 200, 206
 _WITH_BYTES = frozenset({_OK, _PARTIAL})
+_LONGEST_MONTH = 31  # days
 
 _SitePath = tuple[str, str]  # site and path
 
@@ -105,8 +106,9 @@ class PolicyDiffTotals:
 
     @property
     def months(self) -> float:
-        """Months of the log; at least one, since a shorter log is part of one bill."""
-        return max(1.0, (self.days[-1] - self.days[0] + 1) / MONTH_DAYS) if self.days else 1.0
+        """Months of the log; one up to the longest month: that is one bill, or a part of it."""
+        days = self.days[-1] - self.days[0] + 1 if self.days else 0
+        return days / MONTH_DAYS if days > _LONGEST_MONTH else 1.0
 
     def saved_usd(self, tariff: Tariff) -> dict[AnswerChange, float]:
         """What each change saves, in dollars; negative if it costs.
