@@ -21,8 +21,9 @@ import pytest
 from tests.behaviour.streaming import FROM, full, scripted
 from tests.bucketserver import until
 from tests.build import EAST
+from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, reply
-from tests.serving import PATIENCE, RESET, client_at, head_of
+from tests.serving import PATIENCE, RESET, Client, client_at, head_of
 
 if TYPE_CHECKING:
     from tests.serving import Serve
@@ -105,6 +106,30 @@ async def test_a_client_that_keeps_up_gets_all_that_the_kernel_has(serve: Serve)
             limits.append(int.from_bytes(limit, sys.byteorder))
         assert limits[0] > 0, "until it has shown its speed, it is limited"
         client.reset()
+
+
+async def test_over_tls_a_client_that_was_slow_is_answered_on_the_same_connection(
+    serve: Serve, tmp_path: Path
+) -> None:
+    tls = make_certificate(tmp_path, "one.example")
+    size, short = 20 * MIB, Say(reply("200 OK", b"short", 'ETag: "e"'))
+    long = Say(reply("200 OK", b"", 'ETag: "e"', length=size), mebibytes=size // MIB)
+    async with (
+        ScriptedS3(long, *[short] * 3) as server,
+        serve(scripted(server, listen={"tls": tls})) as served,
+    ):
+        client = Client(
+            *await asyncio.open_connection(
+                "127.0.0.1", served.port, ssl=client_side(tls), server_hostname="one.example"
+            )
+        )
+        await client.send(head_of("/a.txt", FROM))
+        await full(served)
+        assert len((await client.answer()).body) == size
+        for _ in range(3):
+            assert (await client.get("/a.tar.gz", client_at(EAST))).status == 301
+            assert (await client.get("/a.txt", FROM)).body == b"short"
+        await client.close()
 
 
 async def test_beyond_max_streams_objects_get_503_and_redirects_go_on(

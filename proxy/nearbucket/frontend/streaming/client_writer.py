@@ -51,7 +51,7 @@ class ClientWriter:
             transport.write(_tail_of(pieces, left))
         waiting = transport.get_write_buffer_size()
         if waiting:
-            transport.set_write_buffer_limits(high=0)  # for a call of ``resume_writing`` at 0
+            self._ask_for_resume()
         return waiting
 
     def resume_writing(self) -> None:
@@ -66,8 +66,16 @@ class ClientWriter:
         self._drained = self._drained or asyncio.Event()
         while transport.get_write_buffer_size():
             self._drained.clear()
-            transport.set_write_buffer_limits(high=0)
+            self._ask_for_resume()
             await self._drained.wait()
+
+    def _ask_for_resume(self) -> None:
+        """Have ``resume_writing`` called when the client has taken all that waits.
+
+        TLS pauses at the limit, other transports above it: at 0, TLS would pause with nothing to
+        wait for, and never resume.
+        """
+        self._transport.set_write_buffer_limits(high=1 if self._descriptor < 0 else 0, low=0)
 
 
 def _tail_of(pieces: Sequence[bytes | memoryview], left: int) -> bytes:
