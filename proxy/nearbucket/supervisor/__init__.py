@@ -7,9 +7,8 @@ client's request. A worker accepts connections and answers them.
 In reading order:
 
 * ``prefork.py``: binds the public port and forks the first workers, before there is an event loop.
-* ``sockets/``: the listening sockets.
+* ``sockets/``: the listening sockets, and the certificate of the public port.
 * ``config_source.py``: the file or object of the configuration, and whether it has changed.
-* ``certificate_watch.py``: the certificate of the public port, and whether its files have changed.
 * ``supervisor.py``: start, reload, refresh of the list, drain; what the admin port shows.
 * ``bucket_listings.py``: the tasks that list buckets for the workers.
 * ``reload_history.py``: the last reloads.

@@ -25,7 +25,6 @@ from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.supervisor.admin.status import origins_down, status_of
 from nearbucket.supervisor.bucket_listings import LISTED_BY, BucketListings
-from nearbucket.supervisor.certificate_watch import CertificateWatch
 from nearbucket.supervisor.config_source import source_of
 from nearbucket.supervisor.config_warnings import regions_without_prefixes, warn_of_targets
 from nearbucket.supervisor.observations import (
@@ -46,6 +45,7 @@ from nearbucket.supervisor.snapshot import (
     uses_ambient_credentials,
     without_restart,
 )
+from nearbucket.supervisor.sockets.certificate_watch import CertificateWatch
 from nearbucket.telemetry.embedded_metrics import write_metrics
 from nearbucket.telemetry.process_log import lines_dropped
 from nearbucket.telemetry.process_totals import total

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.errors import ConfigError
-from nearbucket.supervisor.certificate_watch import EXPIRES_SOON
+from nearbucket.supervisor.sockets.certificate_watch import EXPIRES_SOON
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
 from nearbucket.telemetry.utc_text import utc_text
 

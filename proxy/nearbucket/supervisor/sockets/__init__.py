@@ -12,4 +12,5 @@ In reading order:
 * ``accept_queue.py``: closes a listening socket without resetting connections.
 * ``listener_tls.py``: the certificate of the public port as it is in memory.
 * ``certificate_dates.py``: from when and until when it is valid.
+* ``certificate_watch.py``: whether its files have changed, and whether it expires soon.
 """

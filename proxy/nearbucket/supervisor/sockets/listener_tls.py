@@ -1,7 +1,7 @@
 """TLS on the public port: the certificate and its key as they are in memory.
 
-The supervisor reads the files (``supervisor/certificate_watch.py``). Workers get what it has read,
-so that one that is started later has a certificate too, whatever the files hold by then.
+The supervisor reads the files (``certificate_watch.py``). Workers get what it has read, so that one
+that is started later has a certificate too, whatever the files hold by then.
 """
 
 from __future__ import annotations

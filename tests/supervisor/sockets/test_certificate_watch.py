@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nearbucket.errors import ProxyError
-from nearbucket.supervisor import certificate_watch
-from nearbucket.supervisor.certificate_watch import EXPIRES_SOON, CertificateWatch
+from nearbucket.supervisor.sockets import certificate_watch
+from nearbucket.supervisor.sockets.certificate_watch import EXPIRES_SOON, CertificateWatch
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
 from tests.certificates import Tls, begins_later, expire, make_certificate
 
