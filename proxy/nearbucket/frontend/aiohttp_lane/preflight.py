@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from nearbucket.errors import OriginError
@@ -23,7 +24,7 @@ _LEAST = 2  # a preflight has an Origin and the method of the request to come
 async def cors_answer(context: WorkerContext, request: Request, asked: Mapping[str, str]) -> Fields:
     """The fields that tell a browser what the bucket's CORS rules permit.
 
-    None if the request is no preflight, if S3 cannot be asked, or if a limit is reached.
+    Empty if the request is no preflight, if S3 cannot be asked, or if a limit is reached.
 
     Args:
         context: The worker's.
@@ -34,33 +35,32 @@ async def cors_answer(context: WorkerContext, request: Request, asked: Mapping[s
     if len(asked) < _LEAST or isinstance(resolved, Refuse):
         return []
     site = resolved.site.name
-    try:
-        return await _ask(context, site, resolved.key, request, asked)
-    except OriginError as error:
-        context.warnings.warn(f"origin of {site}, preflight: {error.detail}")
-        return []
+    with ExitStack() as held:
+        why = _limit_reached(context, site, request, held)
+        if why is None:
+            try:
+                return (await context.origins[site].preflight(resolved.key, asked)).headers
+            except OriginError as error:
+                why = error.detail
+    context.warnings.warn(f"origin of {site}, preflight: {why}")
+    return []
 
 
-async def _ask(
-    context: WorkerContext, site: str, key: str, request: Request, asked: Mapping[str, str]
-) -> Fields:
-    """Ask S3; like a stream, that holds a connection until S3 has answered.
+def _limit_reached(
+    context: WorkerContext, site: str, request: Request, held: ExitStack
+) -> str | None:
+    """Count a preflight as a stream until ``held`` is closed; or say which limit is reached.
 
-    Raises:
-        OriginError: S3 cannot be asked, or a limit is reached.
+    Like a stream, it holds a connection until S3 has answered.
     """
     limit, of_client = context.stream_limits.by_site[site], context.client_limit
     network = b""  # has no limit
     if of_client.most is not None:
         network = client_network(context.decider.engine.trust.client(request).address)
     if not of_client.begin(network):
-        raise OriginError(429, f"the client's network is at limits.per_client, {of_client.most}")
-    try:
-        if not limit.begin():
-            raise OriginError(503, f"{limit.count} streams are in progress (limits.max_streams)")
-        try:
-            return (await context.origins[site].preflight(key, asked)).headers
-        finally:
-            limit.end()
-    finally:
-        of_client.end(network)
+        return f"the client's network is at limits.per_client, {of_client.most}"
+    held.callback(of_client.end, network)
+    if not limit.begin():
+        return f"{limit.count} streams are in progress (limits.max_streams)"
+    held.callback(limit.end)
+    return None
