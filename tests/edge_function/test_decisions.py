@@ -328,6 +328,21 @@ def test_a_share_of_clients_is_the_same_whatever_their_addresses_look_like() -> 
     assert differences(run, found) == []
 
 
+def test_a_network_that_ends_with_the_last_of_all_addresses_opts_out() -> None:
+    regions = {"overrides": {"240.1.0.0/16": "us-east-1", "ff01::/32": "us-east-1"}}
+    viewers = [Viewer("240.1.0.7"), Viewer("ff01::7")]
+    opted_out = {"128.0.0.0/1": [0], "192.0.0.0/2": [0], "e000::/3": [1], "ff01::/32": [1]}
+    runs = [
+        EdgeRun(
+            settings(site={"opt_out": {"networks": [network]}}, regions=regions), ranges(), viewers
+        )
+        for network in opted_out
+    ]
+    for numbers, run, found in zip(opted_out.values(), runs, outcomes(runs), strict=True):
+        assert differences(run, found) == []
+        assert [number for number, each in enumerate(found) if each.answer is None] == numbers
+
+
 def test_a_request_for_another_path_reads_nothing() -> None:
     viewers = [Viewer(EAST, "GET", "/a.txt"), Viewer(EAST, "HEAD"), Viewer(EAST)]
     (found,) = outcomes([EdgeRun(settings(), ranges(), viewers)])

@@ -105,8 +105,8 @@ def _network(text: str) -> str:
         raise AssertionError(text)
     family, first, length = parsed
     last = first | (1 << BITS[family] - length) - 1
-    low, _, high = range_text(first, last, BITS[family] // 4).partition("-")
-    return f"{family}{low}-{family}{high or low}"
+    low, dash, high = range_text(first, last, BITS[family] // 4).partition("-")
+    return f"{family}{low}-{family}{high if dash else low}"
 
 
 def _targets(policy: SitePolicy) -> list[list[str]]:
