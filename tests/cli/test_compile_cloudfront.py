@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -234,6 +235,35 @@ def test_a_new_list_is_sent_as_updates_of_at_most_50_keys(compiled: Compile) -> 
     nothing = json.loads(compiled(*ACCEPTED, *again, "--ranges", str(MADE.path), "--json").out)
     assert (nothing["updates"], nothing["puts"], nothing["deletes"]) == (0, 0, 0)
     assert not [name for name in compiled.names() if name.startswith("update-")]
+
+
+def sent(compiled: Compile) -> list[str]:
+    """The files that the loop of README.txt sends, in its order, to an ``aws`` that takes all."""
+    (loop,) = re.findall(
+        r"^  for file in (?:.*\n)*?  done$", compiled.file("README.txt"), re.MULTILINE
+    )
+    aws = 'aws() { case "$2" in update-keys) echo "${*##*file://}";; esac; }'
+    done = subprocess.run(
+        ["bash", "-c", f"{aws}\n{loop}"],
+        cwd=compiled.output, check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return [line.split()[-1] for line in done.stdout.splitlines()]
+
+
+def test_the_readme_sends_updates_in_their_order_however_many(
+    compiled: Compile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled(*ACCEPTED)
+    again = ("--previous", str(compiled.output / "store.json"), "--json")
+    assert json.loads(compiled(*ACCEPTED, *again).out)["updates"] == 0
+    assert sent(compiled) == []
+    monkeypatch.setenv("NEARBUCKET_REGIONS__OVERRIDES", '{"3fff::/22": us-east-1}')
+    monkeypatch.setattr("nearbucket.edge_function.store_update.MOST_KEYS", 1)
+    found = json.loads(compiled(*ACCEPTED, *again).out)
+    assert found["updates"] > 1000
+    assert sent(compiled) == [
+        f"update-{number:04}.json" for number in range(1, found["updates"] + 1)
+    ]
 
 
 def test_a_run_that_fails_does_not_lose_updates(compiled: Compile) -> None:

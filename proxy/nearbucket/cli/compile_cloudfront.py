@@ -30,6 +30,7 @@ from nearbucket.edge_function.sample_event import sample_event
 from nearbucket.edge_function.store_update import (
     import_document,
     read_import_document,
+    update_files,
     update_requests,
 )
 from nearbucket.edge_function.unkept_rules import (
@@ -109,8 +110,7 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
     }
     if sample is not None:
         files[_EVENT] = json.dumps(sample.event, indent=2) + "\n"
-    for number, body in enumerate(updates or (), 1):
-        files[f"update-{number:03}.json"] = json.dumps(body, indent=0) + "\n"
+    files |= update_files(updates or ())
     _write(output, files)
     facts = {
         "function_bytes": len(source.encode()),

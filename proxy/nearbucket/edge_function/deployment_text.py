@@ -73,6 +73,7 @@ matters:
   nearbucket ranges update
   nearbucket compile cloudfront --config FILE --without RULE --previous store.json --output .
   for file in update-*.json; do
+    [ -e "$file" ] || break  # nothing has changed
     etag=$(aws cloudfront-keyvaluestore describe-key-value-store --kvs-arn "$STORE" \\
       --query ETag --output text)
     aws cloudfront-keyvaluestore update-keys --kvs-arn "$STORE" --if-match "$etag" \\

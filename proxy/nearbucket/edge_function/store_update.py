@@ -51,6 +51,15 @@ def update_requests(before: Mapping[str, str], after: Mapping[str, str]) -> list
     return [_request(changes[start : start + MOST_KEYS]) for start in starts]
 
 
+def update_files(bodies: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The requests as files, by names whose alphabetical order is theirs, as a shell lists them."""
+    digits = max(3, len(str(len(bodies))))
+    return {
+        f"update-{number:0{digits}}.json": json.dumps(body, indent=0) + "\n"
+        for number, body in enumerate(bodies, 1)
+    }
+
+
 def _request(changes: Sequence[tuple[str, dict[str, str]]]) -> dict[str, Any]:
     kinds = ("Puts", "Deletes")
     lists = {kind: [change for name, change in changes if name == kind] for kind in kinds}
