@@ -160,6 +160,10 @@ resource "aws_iam_role_policy" "task" {
 
 # ---- the service
 
+locals {
+  leave_timeout = "${var.longest_download + 1800}s"
+}
+
 resource "aws_ecs_cluster" "this" {
   #checkov:skip=CKV_AWS_65:Container Insights charges per metric; the load balancer's and the log's tell enough
   name = var.name
@@ -255,6 +259,12 @@ resource "aws_ecs_service" "this" {
   }
 
   lifecycle { ignore_changes = [desired_count] } # autoscaling has it
+
+  # The service is steady, or gone, when its old tasks are: after their downloads. Else Terraform gives up after 20 minutes.
+  timeouts {
+    update = local.leave_timeout
+    delete = local.leave_timeout
+  }
 
   depends_on = [
     aws_lb_listener.this,

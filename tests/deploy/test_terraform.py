@@ -131,6 +131,7 @@ def test_design_redirect_caches_in_a_second_distribution_that_never_asks_nearbuc
         "cached_distribution": {"aliases": ["cached.example.com"], "certificate_arn": CERTIFICATE},
         "configuration_in": "environment",
         "configuration": json.dumps({"sites": [site("https://cached.example.com")]}),
+        "longest_download": 3600,
     }
     found = Terraform(tmp_path_factory.mktemp("redirect"), server, arguments).plan()
     asked = behaviours(found[f'{MODULE}aws_cloudfront_distribution.this["com"]'])
@@ -142,6 +143,18 @@ def test_design_redirect_caches_in_a_second_distribution_that_never_asks_nearbuc
     given = {each["name"]: each["value"] for each in one["environment"]}
     assert json.loads(given["NEARBUCKET_SITES"]) == [site("https://cached.example.com")]
     assert "NEARBUCKET_CONFIG" not in given
+    waits_until_old_tasks_have_left(found)
+
+
+def waits_until_old_tasks_have_left(found: dict[str, dict[str, Any]]) -> None:
+    drain = int(found[f"{MODULE}aws_lb_target_group.this"]["deregistration_delay"])
+    least = drain + VALUES["values"]["container"]["stop_timeout"] + 20 * 60
+    times = found[f"{MODULE}aws_ecs_service.this"]["timeouts"]
+    assert all(int(times[name].removesuffix("s")) > least for name in ("update", "delete"))
+
+
+def test_terraform_waits_until_old_tasks_have_left(planned: dict[str, dict[str, Any]]) -> None:
+    waits_until_old_tasks_have_left(planned)
 
 
 def site(to: str) -> dict[str, Any]:
