@@ -182,8 +182,8 @@ variable "distributions" {
   default     = {}
 
   validation {
-    condition     = alltrue([for name, each in var.distributions : length(each.aliases) > 0 && can(regex("^[a-z][a-z0-9-]*$", name))])
-    error_message = "Each distribution has a lower-case name and at least one alias."
+    condition     = alltrue([for name, each in var.distributions : length(each.aliases) > 0 && name != "cached" && can(regex("^[a-z][a-z0-9-]*$", name))])
+    error_message = "Each distribution has at least one alias and a lower-case name, which is not cached: that is cached_distribution."
   }
 }
 
