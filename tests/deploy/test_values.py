@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nearbucket.config.file import load
+from nearbucket.policy.client_address import Trust
+from nearbucket.policy.model import Request
+from nearbucket.regions.region_table import network_set
 from tests.log_lines import FULL, json_line
 from tests.stacks import DEPLOY, TEMPLATE, VALUES, stack, variables
 from tests.test_imports import SOURCE
@@ -75,6 +79,17 @@ def test_the_side_that_opened_a_connection_closes_it_first() -> None:
 def test_a_task_ends_by_itself_before_it_is_killed() -> None:
     drain = _seconds(VALUES["environment"]["NEARBUCKET_LIMITS__DRAIN_TIMEOUT"])
     assert drain < VALUES["values"]["container"]["stop_timeout"] <= 120
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.7", "172.31.0.7", "100.64.0.7", "198.19.255.7"])
+def test_the_client_is_known_behind_a_load_balancer_of_any_usual_vpc(peer: str) -> None:
+    sites = "[{origin: {bucket: downloads, region: us-east-1}}]"
+    given = load(environ={**VALUES["environment"], "NEARBUCKET_SITES": sites})
+    headers = {b"cloudfront-viewer-address": b"192.0.2.7:46532"}
+    found = Trust.build(given.client_address, network_set(())).client(
+        Request("GET", "/a.tar.gz", headers, peer)
+    )
+    assert found.address == "192.0.2.7"
 
 
 # ---- metrics that are made from log lines
