@@ -87,7 +87,7 @@ NOTES = (
     UnkeptNote(
         lambda _site: True,
         "Nothing is counted: no reasons, no savings, no access log of nearbucket. Count redirects "
-        "in CloudFront's logs, by sc-status.",
+        "in CloudFront's logs by sc-status, without those to HTTPS (x-edge-result-type Redirect).",
     ),
     UnkeptNote(
         lambda _site: True,
