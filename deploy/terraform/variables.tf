@@ -63,7 +63,7 @@ variable "log_retention_days" {
 # ---- the configuration
 
 variable "configuration" {
-  description = "The configuration as YAML: sites, and prices, redirect and others as wanted. What the module sets itself (client_address, workers, admin, regions.cache, log formats, timeouts) has precedence."
+  description = "The configuration as YAML: sites, and prices, catalog and others as wanted. What the module sets itself (client_address, workers, admin, regions.cache, log formats, timeouts) has precedence."
   type        = string
 
   validation {
@@ -84,7 +84,7 @@ variable "configuration_in" {
 }
 
 variable "bucket_arns" {
-  description = "ARNs of the origin bucket and of every target bucket."
+  description = "ARNs of all buckets that the configuration names: origins, targets, failover buckets, and those with reports for inventory."
   type        = list(string)
 
   validation {
@@ -102,7 +102,7 @@ variable "key_arns" {
 # ---- the network
 
 variable "vpc_id" {
-  description = "VPC of the load balancer and the tasks."
+  description = "VPC of the load balancer and the tasks. For vpc-origin it has an internet gateway, even if nothing is routed there: else CloudFront makes no VPC origin."
   type        = string
 }
 

@@ -108,10 +108,12 @@ def test_every_output_that_is_named_exists() -> None:
     } <= outputs  # fmt: skip
     templates = [read_template(path) for path in (TEMPLATE, BUCKET)]
     made = {name for template in templates for name in template["Outputs"]}
-    assert {
+    named = {
         "CheckCommand", "ClusterName", "ServiceName", "TaskFamily", "TargetGroupArn", "LogGroup",
-        "DistributionName", "DistributionArn", "LoadBalancerName", "LoadBalancerZoneId",
-    } <= made  # fmt: skip
+        "DistributionName", "DistributionArn", "CachedDistributionName", "CachedDistributionArn",
+        "LoadBalancerName", "LoadBalancerZoneId",
+    }  # fmt: skip
+    assert named <= made & set(re.findall(r"`(\w+)`", README))
 
 
 @pytest.mark.parametrize("size", VALUES["sizes"])
