@@ -38,7 +38,8 @@ resource "aws_cloudfront_origin_request_policy" "viewer" {
   query_strings_config { query_string_behavior = "all" }
 }
 
-# For what comes from the bucket alone. With a minimum of 0 an object's own Cache-Control decides.
+# For what comes from the bucket alone. With a minimum of 0 an object's own Cache-Control decides. The headers are those that the
+# bucket's CORS rules look at; without Origin S3 answers as to a client that is no browser, and so would the cache to all.
 resource "aws_cloudfront_cache_policy" "bucket" {
   name        = "${var.name}-${local.region}-bucket"
   comment     = "Objects straight from the origin bucket"
@@ -46,7 +47,10 @@ resource "aws_cloudfront_cache_policy" "bucket" {
   default_ttl = var.cached_ttl
   max_ttl     = 31536000
   parameters_in_cache_key_and_forwarded_to_origin {
-    headers_config { header_behavior = "none" }
+    headers_config {
+      header_behavior = "whitelist"
+      headers { items = ["Origin", "Access-Control-Request-Headers", "Access-Control-Request-Method"] }
+    }
     cookies_config { cookie_behavior = "none" }
     query_strings_config { query_string_behavior = "none" }
   }

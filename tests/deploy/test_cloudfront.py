@@ -90,6 +90,16 @@ def test_an_objects_own_caching_rules_hold_in_the_cache_of_the_bucket() -> None:
     assert policy["MinTTL"] == 0
 
 
+def test_the_bucket_is_shown_what_its_cors_rules_look_at() -> None:
+    made = stack(**REDIRECT)
+    policy = made.resources["BucketCachePolicy"]["Properties"]["CachePolicyConfig"]
+    shown = policy["ParametersInCacheKeyAndForwardedToOrigin"]["HeadersConfig"]
+    asks = {"Access-Control-Request-Headers", "Access-Control-Request-Method"}
+    assert (shown["HeaderBehavior"], set(shown["Headers"])) == ("whitelist", {"Origin"} | asks)
+    cached = config(made, "CachedDistribution")["DefaultCacheBehavior"]
+    assert "OPTIONS" in cached["AllowedMethods"]
+
+
 @pytest.mark.parametrize("name", ["Distribution", "CachedDistribution"])
 def test_no_error_is_kept(name: str) -> None:
     kept = config(stack(**REDIRECT), name)["CustomErrorResponses"]

@@ -112,6 +112,17 @@ def test_each_host_name_has_a_distribution_that_asks_nearbucket_for_redirectable
         assert found["logging_config"][0]["prefix"] == f"cloudfront/{key}/"
 
 
+def test_the_bucket_is_shown_what_its_cors_rules_look_at(
+    planned: dict[str, dict[str, Any]],
+) -> None:
+    policy = planned[f"{MODULE}aws_cloudfront_cache_policy.bucket"]
+    (parameters,) = policy["parameters_in_cache_key_and_forwarded_to_origin"]
+    (ours,) = parameters["headers_config"][0]["headers"]
+    other = stack().resources["BucketCachePolicy"]["Properties"]["CachePolicyConfig"]
+    shown = other["ParametersInCacheKeyAndForwardedToOrigin"]["HeadersConfig"]["Headers"]
+    assert sorted(ours["items"]) == sorted(shown)
+
+
 def test_a_target_of_each_region_is_versioned_and_replicated_to(
     planned: dict[str, dict[str, Any]],
 ) -> None:
