@@ -134,7 +134,7 @@ variable "task_public_ip" {
 }
 
 variable "monitoring_security_group_id" {
-  description = "Security group of Prometheus, which is then let in to the admin port, and finds the tasks by DNS as tasks.NAME.internal."
+  description = "Security group of Prometheus, created before (Terraform counts by it), which is then let in to the admin port, and finds the tasks by DNS as tasks.NAME.internal."
   type        = string
   default     = null
 }
