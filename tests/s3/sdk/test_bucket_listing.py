@@ -96,6 +96,18 @@ async def test_pages_before_an_error_come_and_the_caller_words_the_error() -> No
         _ = [page async for page in pages_of(Pages(1, "NoSuchBucket"), PLACE)]
 
 
+async def test_a_server_that_ignores_the_token_of_the_next_page_is_an_error() -> None:
+    class Same(Pages):
+        async def list_objects_v2(self, **asked: str) -> dict[str, Any]:
+            asked.pop("ContinuationToken", None)
+            return await super().list_objects_v2(**asked)
+
+    pages = pages_of(Same(3), PLACE)
+    assert (await anext(pages)).next_token == "1"
+    with pytest.raises(OriginError, match=r"sites.0.origin: .* same page of the listing twice"):
+        await anext(pages)
+
+
 def test_the_folders_own_entry_is_no_object() -> None:
     page = ListPage([ListedObject("dl/", 0, "e", WRITTEN)], [], "")
     assert objects_of(page, PLACE) == []

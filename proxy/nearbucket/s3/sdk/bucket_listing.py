@@ -43,14 +43,14 @@ async def pages_of(
     def fetch(**token: str) -> asyncio.Task[Any]:
         return asyncio.ensure_future(client.list_objects_v2(**request, **token))
 
-    response = fetch()
+    response, token = fetch(), ""
     try:
         while True:
             page: ListPage = (await response)[PAGE]
-            if page.next_token:
-                response = fetch(ContinuationToken=page.next_token)
+            if token := _next_token(page, token):
+                response = fetch(ContinuationToken=token)
             yield page
-            if not page.next_token:
+            if not token:
                 return
     except FAULTS as error:
         raise error_of(error, location) from error
@@ -58,6 +58,20 @@ async def pages_of(
         raise OriginError(502, f"{location.name}: bucket {location}: {error}") from error
     finally:
         response.cancel()
+
+
+def _next_token(page: ListPage, token: str) -> str:
+    """The token of the next page; ``token`` is that of this one.
+
+    Raises:
+        ValueError: They are the same, so that the listing would have no end.
+    """
+    if token and page.next_token == token:
+        raise ValueError(
+            "the server sent the same page of the listing twice, as one does that gets no "
+            "continuation-token; update it, and let no proxy before it drop query arguments"
+        )
+    return page.next_token
 
 
 def objects_of(page: ListPage, location: BucketLocation) -> list[ListedObject]:
