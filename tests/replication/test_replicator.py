@@ -283,11 +283,15 @@ async def test_nothing_is_deleted_unless_asked(world: World) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("folder", [False, True])
 async def test_nothing_is_deleted_for_an_origin_without_any_object(
     world: World,
     dry_run: bool,  # noqa: FBT001  # a parameter of the test
+    folder: bool,  # noqa: FBT001  # likewise
 ) -> None:
-    """A wrong prefix has none, either."""
+    """A wrong prefix has none, either; nor has a folder that a console has made."""
+    if folder:
+        await world.put("")
     assert (await world.run(delete=True, dry_run=dry_run)).deleted == 0
     await world.put("a.tar.gz")
     await world.run()
@@ -308,7 +312,7 @@ async def test_an_origin_whose_first_page_is_empty_may_have_objects(
 
     async def list_objects_v2(client: LightClient, **asked: Any) -> dict[str, Any]:
         page = await of_server(client, **asked)
-        return {PAGE: ListPage([], [], "next")} if asked.get("MaxKeys") == 1 else page
+        return {PAGE: ListPage([], [], "next")} if "MaxKeys" in asked else page
 
     monkeypatch.setattr(LightClient, "list_objects_v2", list_objects_v2)
     assert (await world.run(delete=True)).deleted == 1

@@ -34,6 +34,7 @@ from nearbucket.replication.sync_progress import MovedBytes, SyncFailure
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.copy_mark import FIELD
 from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk.bucket_listing import objects_of
 from nearbucket.s3.sdk.light_client import opened_light
 from nearbucket.s3.sdk.sdk_client import (
     FAULTS,
@@ -379,12 +380,14 @@ class Replicator:
 
 
 async def _has_objects(location: BucketLocation) -> bool:
-    """Whether a bucket has an object, by a page of one; True if it is too busy to say, or has more.
+    """Whether a bucket has an object, by a page of two: one may be the entry of the folder itself.
+
+    True if it is too busy to say, or has more pages.
 
     Raises:
         ProxyError: The bucket cannot be used.
     """
-    arguments: dict[str, Any] = {"MaxKeys": 1, **location.arguments()}
+    arguments: dict[str, Any] = {"MaxKeys": 2, **location.arguments()}
     try:
         async with opened_light(location, attempts=2) as client:
             found = await client.list_objects_v2(Prefix=location.entry.prefix, **arguments)
@@ -393,4 +396,6 @@ async def _has_objects(location: BucketLocation) -> bool:
             raise as_ours(error, location) from error
         return True
     page = found[PAGE]
-    return bool(page.objects or page.next_token)  # a page may have none, as where many are deleted
+    return bool(
+        objects_of(page, location) or page.next_token
+    )  # a page may have none, as where many are deleted
