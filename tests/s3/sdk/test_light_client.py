@@ -270,6 +270,21 @@ async def test_a_copy_without_its_document_is_an_error() -> None:
             await light.copy_object(**COPY)
 
 
+@pytest.mark.parametrize(
+    ("field", "lacking"),
+    [("Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT", "etag"), ('ETag: "x"', "last-modified")],
+)
+async def test_a_response_that_does_not_identify_the_version_is_an_error(
+    field: str, lacking: str
+) -> None:
+    async with (
+        ScriptedS3(reply("200 OK", b"", field)) as server,
+        opened_light(at(server, credentials="anonymous"), attempts=1) as light,
+    ):
+        with pytest.raises(BotoCoreError, match=f"no '{lacking}'; update the server"):
+            await light.head_object(Bucket="bkt", Key="k")
+
+
 async def test_a_bucket_is_asked_in_the_region_that_s3_names(s3: LocalS3) -> None:
     moved = reply("301 Moved", SLOW, "x-amz-bucket-region: eu-west-1")
     done = reply("200 OK", COPIED)

@@ -45,7 +45,6 @@ _QUERY = {
 
 _MEMBERS = {
     "content-encoding": "ContentEncoding",
-    "etag": "ETag",
     "x-amz-checksum-type": "ChecksumType",
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
@@ -127,11 +126,11 @@ def _described(answer: Answer) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: fields[field] for field, name in _MEMBERS.items() if field in fields
     }
-    found["ContentLength"] = int(fields.get("content-length", 0))
+    found["ETag"] = fields["etag"]
+    found["ContentLength"] = int(fields["content-length"])
+    found["LastModified"] = parsedate_to_datetime(fields["last-modified"])
     if count := fields.get("x-amz-mp-parts-count"):
         found["PartsCount"] = int(count)
-    if written := fields.get("last-modified"):
-        found["LastModified"] = parsedate_to_datetime(written)
     return found
 
 
@@ -146,7 +145,7 @@ class Operation(NamedTuple):
     Attributes:
         name: S3's.
         method: Of HTTP.
-        members: Finds the members of a good response; LookupError or ValueError if it has them not.
+        members: Finds the members of a good response; KeyError or ValueError if it has them not.
         query: What the query of each has.
     """
 
@@ -203,5 +202,8 @@ def read(operation: Operation, answer: Answer) -> dict[str, Any]:
     """
     try:
         return answer.metadata | operation.members(answer)
-    except (LookupError, ValueError) as error:
+    except KeyError as error:
+        why = f"the response of S3 has no {error}; update the server, or the proxy before it"
+        raise NoDocumentError(error=why) from error
+    except ValueError as error:
         raise NoDocumentError(error=error) from error
