@@ -373,6 +373,12 @@ async def test_copies_that_clients_may_not_be_able_to_read_are_left_out(shelf: S
     assert await listed_by(shelf, frozenset()) == keys
 
 
+async def test_a_row_that_ends_early_is_damage_in_a_report_of_a_target_too(shelf: Shelf) -> None:
+    await shelf.store(packed([("listed", "a", 1, WRITTEN, "e")]), fileSchema=COLUMNS)
+    with pytest.raises(ConfigError, match=r"1-0.csv.gz is damaged: ."):
+        await listed_by(shelf, frozenset(Unreadable))
+
+
 async def listed_by(shelf: Shelf, barriers: frozenset[Unreadable]) -> list[str]:
     """The keys that are read where these barriers count."""
     pages = [page async for page in report_of(shelf.place(), barriers)]

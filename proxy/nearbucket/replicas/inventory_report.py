@@ -158,7 +158,7 @@ def _objects(
             key = unquote_plus(row[key_at], errors="strict")
             if key == prefix or not key.startswith(prefix):
                 continue
-            if barriers and _may_be_unreadable(dict(zip(columns, row, strict=False)), barriers):
+            if barriers and _may_be_unreadable(dict(zip(columns, row, strict=True)), barriers):
                 continue
             size, etag = int(row[size_at]), row[etag_at].strip('"')
             modified = datetime.fromisoformat(row[modified_at]).timestamp()
