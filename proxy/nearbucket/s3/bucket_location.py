@@ -41,8 +41,12 @@ class BucketLocation:
 
     def copy_source(self, name: str) -> dict[str, Any]:
         """Arguments that make an object the source of a copy."""
-        found = {"CopySource": {"Bucket": self.entry.bucket, "Key": self.key(name)}}
-        return found | ({"ExpectedSourceBucketOwner": self.owner} if self.owner else {})
+        found: dict[str, Any] = {"CopySource": {"Bucket": self.entry.bucket, "Key": self.key(name)}}
+        if self.owner:
+            found["ExpectedSourceBucketOwner"] = self.owner
+        if self.entry.request_payer:  # of either bucket (API reference, "CopyObject")
+            found["RequestPayer"] = "requester"
+        return found
 
     @property
     def server(self) -> str:

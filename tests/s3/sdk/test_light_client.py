@@ -339,3 +339,11 @@ async def test_the_account_that_pays_and_the_owner_are_sent(s3: LocalS3) -> None
     assert headers["x-amz-expected-bucket-owner"] == "1" * 12
     assert headers["x-amz-source-expected-bucket-owner"] == "2" * 12
     assert headers["x-amz-copy-source"] == "o/k"
+
+
+async def test_the_account_that_pays_for_the_origin_is_sent_to_the_target(s3: LocalS3) -> None:
+    async with ScriptedS3(reply("200 OK", COPIED)) as server:
+        origin = at(server, credentials=s3.files, request_payer=True)
+        async with opened_light(at(server, credentials=s3.files)) as light:
+            await light.copy_object(Bucket="bkt", Key="k", **origin.copy_source("k"))
+        assert server.asked[0].headers["x-amz-request-payer"] == "requester"

@@ -15,7 +15,7 @@ from botocore.exceptions import HTTPClientError
 
 from nearbucket.s3.listing.list_page import parse_page
 from nearbucket.s3.sdk.sdk_client import PAGE
-from nearbucket.s3.sigv4 import canonical
+from nearbucket.s3.sigv4 import PAYER, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +28,7 @@ _FIELDS = {
     "ExpectedSourceBucketOwner": "x-amz-source-expected-bucket-owner",
     "IfMatch": "if-match",
     "MetadataDirective": "x-amz-metadata-directive",
+    "RequestPayer": PAYER,
     "Tagging": "x-amz-tagging",
     "TaggingDirective": "x-amz-tagging-directive",
 }
