@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nearbucket.config.buckets import Bucket
 from nearbucket.replication.comparison import VersionComparison
-from nearbucket.replication.multipart_copy import etag_of, layout_of, parts_of
+from nearbucket.replication.multipart_copy import MultipartCopy, etag_of, layout_of, parts_of
 from nearbucket.replication.object_copy import ObjectCopier
-from nearbucket.s3.bucket_location import CopyEndpoints
+from nearbucket.s3.bucket_location import BucketLocation, CopyEndpoints
 from nearbucket.s3.listing.list_page import ListedObject
+from nearbucket.s3.sdk.light_client import opened_light
+from nearbucket.s3.sdk.sdk_client import FAULTS
 from tests.replication.conftest import MIB
 from tests.replication.objects import some
+from tests.scripteds3 import Say, ScriptedS3, reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,3 +240,14 @@ async def test_an_upload_that_was_aborted_meanwhile_is_a_failure(unfinished: Unf
     assert "another run has completed or aborted the upload; run sync again" in failure.text
     unfinished.world.watched.before = None
     assert (await unfinished.world.run()).copied == 1
+
+
+async def test_a_completion_that_s3_does_not_confirm_is_a_failure() -> None:
+    async with ScriptedS3(Say(reply("200 OK"))) as server:
+        entry = Bucket(bucket="copies", region="us-east-1", endpoint=server.endpoint)
+        place = BucketLocation("copies", entry, "anonymous")
+        async with opened_light(place) as client:
+            sides = CopyEndpoints(place, place, client, client)
+            upload = MultipartCopy(sides, ListedObject("a", 1, "e-1", EARLIER), (1,))
+            with pytest.raises(FAULTS, match="no ETag; run sync again"):
+                await upload.finish()

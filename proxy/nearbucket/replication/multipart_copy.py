@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from nearbucket.s3.error_codes import ErrorKind
+from nearbucket.s3.sdk.light_request import NoDocumentError
 from nearbucket.s3.sdk.sdk_client import FAULTS, kind_of
 
 if TYPE_CHECKING:
@@ -243,6 +244,8 @@ class MultipartCopy:
             if kind_of(error) is ErrorKind.NO_UPLOAD and etag and await self.is_done(etag):
                 return etag  # a response was lost, or another run was faster
             raise
+        if "ETag" not in answer:  # S3 sends the head of the response before it has completed it
+            raise NoDocumentError(error="the response of S3 has no ETag; run sync again")
         return str(answer["ETag"]).strip('"')
 
     async def is_done(self, etag: str) -> bool:
