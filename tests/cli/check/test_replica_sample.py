@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -171,6 +172,24 @@ async def test_a_copy_known_by_its_tag_is_the_same_with_another_etag(world: Worl
         },
     )
     assert await likeness(world) == {"kms.tar.gz": "OTHER_ETAG"}
+
+
+async def test_fields_that_a_server_leaves_out_are_no_traceback() -> None:
+    """The length of an empty object, and the date that tells which of two versions is older."""
+    empty = Say(reply("200 OK", b"", 'ETag: "e"').replace(b"Content-Length: 0\r\n", b""), "close")
+    dateless = Say(reply("200 OK", b"", 'ETag: "p-2"', length=1), "close")
+    script = empty, dateless, Say(error("404 Not Found", "NoSuchTagSet")), dateless, dateless
+    async with ScriptedS3(*script) as server:
+        entry = Bucket(bucket="bkt", region="us-east-1", endpoint=server.endpoint)
+        place = BucketLocation("t", entry, "anonymous")
+        copies = replace(place, entry=entry.model_copy(update={"prefix": "copies/"}))
+        now = datetime.now(UTC)
+        async with opened(place, attempts=1) as client:
+            for size, state in ((0, ReplicaState.SAME), (1, ReplicaState.VERSION)):
+                sample = Sample(1, True, 1, [ListedObject("a", size, "e", now)])  # noqa: FBT003  # whole
+                sides = BucketInquiry(place, client), BucketInquiry(copies, client)
+                (found,) = await compared(*sides, sample, ALL)
+                assert found.state is state
 
 
 async def test_a_target_that_may_not_be_read_is_refused(world: World, s3: LocalS3) -> None:

@@ -177,7 +177,7 @@ async def _state(
     origin: BucketInquiry, target: BucketInquiry, what: ListedObject, head: Any
 ) -> ReplicaState:
     etag, modified = head.get("ETag", "").strip('"'), head.get("LastModified", what.modified)
-    copy = ListedObject(what.key, head["ContentLength"], etag, modified)
+    copy = ListedObject(what.key, head.get("ContentLength", 0), etag, modified)
     verdict = compare_listings((what, copy))
     if verdict is Verdict.COPY:
         return ReplicaState.SIZE
@@ -189,7 +189,7 @@ async def _state(
     try:
         async with asyncio.timeout(target.seconds):
             settled = await comparison.settle(verdict, (what, copy))
-    except (*FAULTS, TimeoutError) as error:  # only the ETag is known
+    except (*FAULTS, TimeoutError, KeyError) as error:  # only the ETag is known, or not even that
         refused = kind_of(error) is ErrorKind.NOT_ALLOWED
         return ReplicaState.UNTOLD if refused else ReplicaState.VERSION
     return _SETTLED.get(settled, ReplicaState.OTHER_ETAG)
