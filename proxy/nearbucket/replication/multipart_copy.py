@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk.light_request import NoDocumentError
-from nearbucket.s3.sdk.sdk_client import FAULTS, kind_of
+from nearbucket.s3.sdk.sdk_client import FAULTS, NoDocumentError, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping

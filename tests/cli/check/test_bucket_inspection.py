@@ -166,6 +166,30 @@ async def test_a_bucket_in_another_region_is_wrong_and_the_region_is_named(
     assert said(found)[0] == ("wrong", "region", text, "set region: us-west-2")
 
 
+@pytest.mark.parametrize("body", [b"", b"<html><hr></html>", b"<html><h1>Moved</h1></html>"])
+async def test_a_server_that_redirects_to_another_url_says_to_correct_the_endpoint(
+    body: bytes,
+) -> None:
+    async with ScriptedS3() as other:
+        moved = Say(reply("301 Moved Permanently", body, f"Location: {other.endpoint}/bkt"))
+        head = Say(reply("301 Moved Permanently", b"", f"Location: {other.endpoint}/bkt"))
+        async with scripted(head, moved, head) as inquiry:  # the SDK asks for the region
+            found = await inspect(inquiry)
+        assert other.connections == 0
+    text = "bucket bkt: the server redirects to another URL (301)"
+    fix = "correct the endpoint: curl -I shows that URL"
+    assert said(found) == [("wrong", "bucket", text, fix)]
+
+
+async def test_a_listing_that_lacks_dates_is_no_fault_of_the_credentials() -> None:
+    item = b"<Contents><Key>a</Key><Size>1</Size></Contents>"
+    listing = Say(reply("200 OK", b"<ListBucketResult>" + item + b"</ListBucketResult>"))
+    async with scripted(THERE, listing) as inquiry:
+        (finding,) = (await inspect(inquiry)).findings
+    assert "an object of the listing has no 'LastModified'" in finding.text
+    assert "role" not in finding.fix
+
+
 async def test_the_owner_is_asked_for_and_named() -> None:
     async with scripted(THERE, LISTED, NO_RULES, expected_owner=OWNER) as inquiry:
         (finding,) = (await inspect(inquiry)).findings

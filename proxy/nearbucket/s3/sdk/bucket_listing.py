@@ -47,30 +47,29 @@ async def pages_of(
     try:
         while True:
             page: ListPage = (await response)[PAGE]
-            if token := _next_token(page, token):
+            if token := _next_token(page, token, location):
                 response = fetch(ContinuationToken=token)
             yield page
             if not token:
                 return
     except FAULTS as error:
         raise error_of(error, location) from error
-    except ValueError as error:
-        raise OriginError(502, f"{location.name}: bucket {location}: {error}") from error
     finally:
         response.cancel()
 
 
-def _next_token(page: ListPage, token: str) -> str:
+def _next_token(page: ListPage, token: str, location: BucketLocation) -> str:
     """The token of the next page; ``token`` is that of this one.
 
     Raises:
-        ValueError: They are the same, so that the listing would have no end.
+        OriginError: They are the same, so that the listing would have no end.
     """
     if token and page.next_token == token:
-        raise ValueError(
+        why = (
             "the server sent the same page of the listing twice, as one does that gets no "
             "continuation-token; update it, and let no proxy before it drop query arguments"
         )
+        raise OriginError(502, f"{location.name}: bucket {location}: {why}")
     return page.next_token
 
 

@@ -39,12 +39,12 @@ from nearbucket.s3.sdk.light_request import (
     LIST,
     TAGS,
     Answer,
-    NoDocumentError,
     read,
     request_of,
 )
 from nearbucket.s3.sdk.sdk_client import (
     ATTEMPTS,
+    NoDocumentError,
     keys_of,
     opened,
     read_seconds,

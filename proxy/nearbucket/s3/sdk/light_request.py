@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from botocore.exceptions import HTTPClientError
-
 from nearbucket.s3.listing.list_page import parse_page
-from nearbucket.s3.sdk.sdk_client import PAGE
+from nearbucket.s3.sdk.sdk_client import PAGE, NoDocumentError
 from nearbucket.s3.sigv4 import PAYER, canonical
 
 if TYPE_CHECKING:
@@ -112,12 +110,6 @@ class Answer(NamedTuple):
         return {"ResponseMetadata": {"HTTPStatusCode": self.status, "HTTPHeaders": self.fields}}
 
 
-class NoDocumentError(HTTPClientError):  # type: ignore[misc]
-    """A response with a good status and without the document that it must have."""
-
-    fmt = "{error}"
-
-
 def _local(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
@@ -128,7 +120,7 @@ def _described(answer: Answer) -> dict[str, Any]:
         name: fields[field] for field, name in _MEMBERS.items() if field in fields
     }
     found["ETag"] = fields["etag"]
-    found["ContentLength"] = int(fields["content-length"])
+    found["ContentLength"] = int(fields.get("content-length", 0))
     found["LastModified"] = parsedate_to_datetime(fields["last-modified"])
     if count := fields.get("x-amz-mp-parts-count"):
         found["PartsCount"] = int(count)

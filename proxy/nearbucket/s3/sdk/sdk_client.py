@@ -6,7 +6,8 @@ For commands and other control requests. Clients get their objects through ``ori
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from botocore import UNSIGNED
@@ -54,6 +55,12 @@ PAGE = "ListPage"
 _OK, _SERVER_ERROR, _NO_KEYS = 200, 500, 502
 
 
+class NoDocumentError(HTTPClientError):  # type: ignore[misc]
+    """A response with a good status and without the document that it must have."""
+
+    fmt = "{error}"
+
+
 def _read_page(
     operation_model: Any,
     response_dict: dict[str, Any],
@@ -63,16 +70,28 @@ def _read_page(
     """Read a page of a listing in place of the SDK's parsers, which take eight times as long.
 
     Raises:
-        ValueError: It is no listing, or is incomplete.
+        NoDocumentError: It is no listing, or is incomplete.
     """
     if operation_model.name == "ListObjectsV2" and response_dict["status_code"] == _OK:
-        customized_response_dict[PAGE] = parse_page(response_dict["body"])
+        try:
+            customized_response_dict[PAGE] = parse_page(response_dict["body"])
+        except ValueError as error:
+            raise NoDocumentError(error=error) from error
         response_dict["body"] = b"<ListBucketResult/>"
 
 
 def _pay(params: dict[str, Any], **_event: Any) -> None:
     """Agree to pay for a request; not every operation has an argument for it."""
     params["headers"][PAYER] = "requester"
+
+
+def _stay(request_dict: dict[str, Any], response: Any, **_event: Any) -> None:
+    """Keep the SDK from asking without end for the region of a bucket, as it does by HeadBucket.
+
+    A server that redirects to another URL, such as that of HTTPS, names none.
+    """
+    if response is not None and "x-amz-bucket-region" not in response[0].headers:
+        request_dict["context"]["s3_redirect"]["redirected"] = True
 
 
 def read_seconds(copied: int = 0) -> float:
@@ -140,6 +159,7 @@ async def opened(
     ) as client:
         # before the SDK's handler of the same name, which looks for errors in the whole document
         client.meta.events.register_first("before-parse.s3.*", _read_page)
+        client.meta.events.register("needs-retry.s3.HeadBucket", _stay)
         if entry.request_payer:
             client.meta.events.register("before-call.s3", _pay)
         yield client
@@ -149,13 +169,18 @@ async def opened(
 def _http_session() -> type[Any]:
     """The SDK's HTTP session with our TLS context, which is made once in a process.
 
-    Its own context reads the authorities for each client: 30 ms of CPU time.
+    Its own context reads the authorities for each client: 30 ms of CPU time. And its own session
+    follows redirects, without the signature: the error would be that access is denied.
     """
     from aiobotocore.httpsession import AIOHTTPSession  # noqa: PLC0415  # as above
 
     class HTTPSession(AIOHTTPSession):  # type: ignore[misc]  # it has no types
         def _build_verify_context(self) -> SSLContext:
             return trusted()
+
+        async def _get_session(self, proxy_url: str | None) -> Any:
+            session = await super()._get_session(proxy_url)
+            return SimpleNamespace(request=partial(session.request, allow_redirects=False))
 
     return HTTPSession
 
@@ -211,9 +236,10 @@ NO_DOCUMENT = "400"
 
 
 def code_of(error: Exception) -> str:
-    """S3's code of an error, or the name of its class if there was no response."""
+    """S3's code of an error, or the response's status; without one, the name of its class."""
     if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", "unknown"))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "unknown")
+        return str(error.response.get("Error", {}).get("Code") or status)
     return type(error).__name__
 
 
