@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import itertools
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError
@@ -166,6 +168,36 @@ async def test_a_body_that_always_breaks_off_is_an_error(
     both.world.watched.cut = lambda asked: 0 if asked.name == "GET" else None
     with pytest.raises(HTTPClientError, match="response stream"):
         await both.equal()
+
+
+async def test_a_body_that_is_always_empty_is_an_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a server that ends a chunked body before its first byte."""
+    monkeypatch.setattr(byte_comparison, "_PAUSE", 0.0)
+    times = itertools.count(1)
+
+    class Empty:
+        async def head_object(self, **_: Any) -> dict[str, Any]:
+            return {"ContentLength": 1}
+
+        async def get_object(self, **_: Any) -> dict[str, Any]:
+            assert next(times) <= 20, "it is read without end"
+            return {"Body": self}
+
+        async def read(self, _most: int) -> bytes:
+            return b""
+
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            return
+
+    client, what = Empty(), ListedObject(KEY, 1, "e", datetime.now(UTC))
+    sides = CopyEndpoints(world.origin, world.target, client, client)
+    with pytest.raises(HTTPClientError, match="response stream"):
+        await ByteComparison(sides, 1).equal(what, what, lambda _: None)
 
 
 async def test_a_copy_that_is_replaced_while_it_is_read_is_an_error(both: Both) -> None:

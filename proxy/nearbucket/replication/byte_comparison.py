@@ -180,6 +180,8 @@ async def _pieces(source: _Source, first: int, end: int) -> AsyncGenerator[bytes
                 while piece := await _next(body):
                     first, failed = first + len(piece), 0
                     yield piece
+            if first < end:
+                raise IncompleteReadError(actual_bytes=first, expected_bytes=end)
         except _BROKEN as error:
             failed += 1
             if failed == _ATTEMPTS:
