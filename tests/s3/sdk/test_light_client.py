@@ -261,12 +261,19 @@ async def test_what_will_not_pass_is_asked_once() -> None:
         assert len(server.asked) == 1
 
 
-async def test_a_copy_without_its_document_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("document", "lacks"),
+    [
+        (b"<html/>", "no CopyObjectResult"),
+        (b"<CopyObjectResult/>", "no 'ETag'; update the server"),
+    ],
+)
+async def test_a_copy_without_its_document_is_an_error(document: bytes, lacks: str) -> None:
     async with (
-        ScriptedS3(*[reply("200 OK", b"<html/>")] * 2) as server,
+        ScriptedS3(*[reply("200 OK", document)] * 2) as server,
         opened_light(at(server, credentials="anonymous"), attempts=2) as light,
     ):
-        with pytest.raises(BotoCoreError, match="no CopyObjectResult"):
+        with pytest.raises(BotoCoreError, match=lacks):
             await light.copy_object(**COPY)
 
 

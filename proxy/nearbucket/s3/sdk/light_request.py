@@ -94,14 +94,17 @@ class Answer(NamedTuple):
             if _local(element) == name
         ]
 
-    def document(self, name: str) -> dict[str, str]:
+    def document(self, name: str, needed: str = "") -> dict[str, str]:
         """The texts of the first element of this name, by the names of its children.
 
         Raises:
             ValueError: There is no such element.
+            KeyError: It has no child of the name that is needed.
         """
         if not (found := self.texts(name)):
             raise ValueError(f"the response of S3 has no {name}")
+        if needed and needed not in found[0]:
+            raise KeyError(needed)
         return found[0]
 
     @property
@@ -157,17 +160,17 @@ LIST = Operation(
 COPY = Operation(
     "CopyObject",
     "PUT",
-    lambda answer: {"CopyObjectResult": answer.document("CopyObjectResult")},
+    lambda answer: {"CopyObjectResult": answer.document("CopyObjectResult", "ETag")},
 )
 COPY_PART = Operation(
     "UploadPartCopy",
     "PUT",
-    lambda answer: {"CopyPartResult": answer.document("CopyPartResult")},
+    lambda answer: {"CopyPartResult": answer.document("CopyPartResult", "ETag")},
 )
 BEGIN = Operation(
     "CreateMultipartUpload",
     "POST",
-    lambda answer: answer.document("InitiateMultipartUploadResult"),
+    lambda answer: answer.document("InitiateMultipartUploadResult", "UploadId"),
     {"uploads": ""},
 )
 HEAD = Operation("HeadObject", "HEAD", _described)
