@@ -8,6 +8,7 @@ import gzip
 import io
 import itertools
 import json
+import os
 import time
 from dataclasses import dataclass
 from functools import cache, partial
@@ -389,6 +390,14 @@ async def test_a_report_of_a_target_needs_the_columns_that_tell(shelf: Shelf) ->
     await shelf.store(packed([row("a.tar.gz")]))
     with pytest.raises(ConfigError, match="no column EncryptionStatus, which shows whether"):
         _ = [page async for page in report_of(shelf.place(), frozenset(Unreadable))]
+
+
+async def test_a_fifo_in_the_place_of_a_file_is_refused_and_not_waited_for(
+    with_buckets: LocalS3, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(ConfigError, match=r"manifest\.json cannot be read: Not a regular file"):
+        await Shelf(with_buckets, "", tmp_path).read()
 
 
 @pytest.mark.usefixtures("own_sdk_session")

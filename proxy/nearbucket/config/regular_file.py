@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from errno import EINVAL
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +20,21 @@ def read_regular_file(path: Path, most: int = -1) -> bytes:
     Raises:
         OSError: It cannot be read, or is a FIFO, a socket or a device.
     """
-    with open(path, "rb", opener=_without_waiting) as file:  # Path has no opener
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(EINVAL, "Not a regular file", str(path))
+    with open_regular_file(path) as file:
         return file.read(most)
+
+
+def open_regular_file(path: Path) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises:
+        OSError: As ``read_regular_file``.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # Path has no opener
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(EINVAL, "Not a regular file", str(path))
+    return file
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -22,6 +22,7 @@ from urllib.parse import unquote_plus
 import aiohttp
 
 from nearbucket.config.buckets import S3_SCHEME
+from nearbucket.config.regular_file import open_regular_file
 from nearbucket.errors import ConfigError
 from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.s3.bucket_location import BucketLocation
@@ -311,7 +312,7 @@ def _not_read(error: Exception, report: BucketLocation, key: str) -> ProxyError:
 
 async def _of_file(path: Path, name: str) -> AsyncGenerator[bytes]:
     try:
-        with await asyncio.to_thread(path.open, "rb") as file:
+        with await asyncio.to_thread(open_regular_file, path) as file:
             while piece := await asyncio.to_thread(file.read, _PIECE):
                 yield piece
     except OSError as error:
