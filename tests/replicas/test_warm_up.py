@@ -182,9 +182,17 @@ async def test_a_bucket_whose_newest_object_is_encrypted_is_left_to_the_requests
     assert "b.tar.gz: encrypted with a customer-provided key; a listing does not show" in line
 
 
+@pytest.mark.parametrize("older", [[], ["b.tar.gz"]])
 async def test_an_object_that_was_deleted_since_the_listing_is_not_called_encrypted(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    older: list[str],
 ) -> None:
+    """And if there is an older one, that tells of the bucket."""
+    for folder in ("origin", "west"):
+        await world.fill(folder, older)
+    await asyncio.sleep(1 if older else 0)  # Last-Modified has seconds
     for folder in ("origin", "west"):
         await world.fill(folder, ["a.tar.gz"])
     path = f"/{BUCKET}/{world.name}/west/a.tar.gz"
@@ -200,8 +208,10 @@ async def test_an_object_that_was_deleted_since_the_listing_is_not_called_encryp
 
     monkeypatch.setattr(CatalogSource, "_why_unreadable", delete_and_ask)
     await WarmUp(world.settings(world.site("west")), world.sent.append).run()
-    (line,) = [line for line in caplog.messages if "unable to read" in line]
-    assert "a.tar.gz: 404: there is no such object" in line
+    lines = [line for line in caplog.messages if "unable to read" in line]
+    assert len(lines) == (not older)
+    assert all("a.tar.gz: 404: there is no such object" in line for line in lines)
+    assert ("b.tar.gz" in world.keys("west")) is bool(older)
 
 
 async def test_a_target_that_is_off_is_not_read(world: World) -> None:

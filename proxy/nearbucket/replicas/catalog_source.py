@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from contextlib import aclosing
 from dataclasses import replace
+from heapq import nlargest
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,9 @@ _NOT_READABLE = (
     "warm-up: %s: clients may be unable to read objects of bucket %s: %s; a listing does not show "
     "that, so each object is checked when a client requests it"
 )
+
+_ASKED = 4
+"""How many of the newest objects of a page are asked for, if all before were deleted meanwhile."""
 
 _Listed = tuple[float, "Sequence[ListedObject]"]
 """Monotonic time at which a listing began, and objects of one of its pages."""
@@ -167,18 +171,22 @@ class CatalogSource:
 
         A bucket's default encryption holds for all objects that are uploaded after it was set.
         """
-        if not objects:
-            return ""
-        newest = max(objects, key=lambda each: each.modified)
-        where = self.location.arguments(newest.key)
-        try:
-            answer = await client.head_object(**where)
-        except FAULTS as error:
-            told = await told_by_get(client, where, error)
-            is_locked = kind_of(told) is ErrorKind.CUSTOMER_KEY
-            return f"{newest.key}: {Unreadable.CUSTOMER_KEY if is_locked else meaning(told)}"
-        found = unreadable_by_head(answer["ResponseMetadata"]["HTTPHeaders"])
-        return f"{newest.key}: {found}" if found in self._barriers else ""
+        gone = ""
+        for newest in nlargest(_ASKED, objects, key=lambda each: each.modified):
+            where = self.location.arguments(newest.key)
+            try:
+                answer = await client.head_object(**where)
+            except FAULTS as error:
+                told = await told_by_get(client, where, error)
+                is_locked = kind_of(told) is ErrorKind.CUSTOMER_KEY
+                why = f"{newest.key}: {Unreadable.CUSTOMER_KEY if is_locked else meaning(told)}"
+                if kind_of(told) is not ErrorKind.NO_OBJECT:
+                    return why
+                gone = gone or why  # deleted since the listing
+            else:
+                found = unreadable_by_head(answer["ResponseMetadata"]["HTTPHeaders"])
+                return f"{newest.key}: {found}" if found in self._barriers else ""
+        return gone
 
     async def close(self) -> None:
         """Close the connections to S3."""
