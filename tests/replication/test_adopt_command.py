@@ -189,6 +189,14 @@ async def test_a_dry_run_lists_what_it_would_adopt(team: Team) -> None:
     assert (await team.run("sync", "--dry-run")).code == 1
 
 
+async def test_where_redirects_need_no_equal_copy_none_has_to_be_adopted(
+    team: Team, tmp_path: Path
+) -> None:
+    team = Team(team.world, Command(team.world, tmp_path, verify="exists"))
+    code, out, err = await team.run("sync")
+    assert (code, "us-west-2\tother parts\t2\n" in out, "--adopt" in err) == (0, True, False)
+
+
 async def test_a_right_to_read_tags_that_is_missing_is_named(team: Team, serving: Serving) -> None:
     assert (await team.run("sync", "--adopt")).code == 0
     await serving.until("a.tar.xz", "in-region")

@@ -78,7 +78,7 @@ class SyncReport:
     @property
     def unproven(self) -> bool:
         """Whether there are copies for which the option ``--adopt`` is needed."""
-        return self.progress.other_parts > 0 and not self.adopt
+        return self.step.compares and self.progress.other_parts > 0 and not self.adopt
 
     def found(self, job: SyncJob) -> None:
         """List an object of a dry run: at once in a pipe, later on a terminal."""

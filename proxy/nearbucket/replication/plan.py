@@ -36,6 +36,7 @@ class SyncStep:
         prefixes: With which of these the keys of such objects begin.
         suffixes: And with which of these they end.
         barriers: What keeps the site's clients from reading a copy.
+        compares: Whether a redirect needs a copy that is known to be equal.
     """
 
     site: str
@@ -46,6 +47,7 @@ class SyncStep:
     prefixes: Sequence[str]
     suffixes: Sequence[str]
     barriers: frozenset[Unreadable]
+    compares: bool
 
     @property
     def buckets(self) -> tuple[str, str]:
@@ -108,10 +110,10 @@ def _steps(site: Site, regions: Sequence[str]) -> Iterator[SyncStep]:
             found.setdefault(target.full_prefix, (target, []))[1].append(region)
     paths = site.redirect.paths
     which = chooser(site), key_prefixes(paths), key_suffixes(paths)
-    origin = origin_of(site)
+    origin, barriers, compares = origin_of(site), barriers_of(site), site.redirect.verify == "match"
     for target, names in found.values():
         if not target.is_at(origin):
-            yield SyncStep(site.name, tuple(names), origin, target, *which, barriers_of(site))
+            yield SyncStep(site.name, tuple(names), origin, target, *which, barriers, compares)
 
 
 def _in_order(steps: Sequence[SyncStep]) -> list[SyncStep]:
