@@ -219,9 +219,10 @@ def test_copies_that_cannot_be_are_refused(site: dict[str, Any], says: str) -> N
         pytest.param(None, OTHER, id="not AWS"),
         pytest.param("https://s3.us-east-1.amazonaws.com", None, id="AWS by its endpoint"),
         pytest.param("https://bucket.vpce-1.s3.us-east-1.vpce.amazonaws.com", None, id="a VPC's"),
+        pytest.param("https://s3.example.com", "HTTPS://S3.example.com:443", id="the same URL"),
     ],
 )
-def test_the_endpoints_of_aws_are_one_server(one: str | None, two: str | None) -> None:
+def test_the_endpoints_of_one_server_are_known(one: str | None, two: str | None) -> None:
     site = {
         "origin": {**ORIGIN, "endpoint": one},
         "targets": {"us-west-2": {**WEST, "endpoint": two}},

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from yarl import URL
+
 from nearbucket.config.aws_endpoints import partition_of
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class BucketLocation:
         """The server, within which objects can be copied: AWS's partition, or the endpoint."""
         endpoint = self.entry.endpoint
         if endpoint is not None and not self.on_aws:
-            return endpoint.lower()
+            return str(URL(endpoint))  # without capitals and a usual port
         partition = partition_of(self.entry.region)
         return partition.name if partition else "aws"
 
