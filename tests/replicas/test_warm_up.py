@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
 import time
 from contextlib import closing
@@ -212,6 +213,16 @@ async def test_an_object_that_was_deleted_since_the_listing_is_not_called_encryp
     assert len(lines) == (not older)
     assert all("a.tar.gz: 404: there is no such object" in line for line in lines)
     assert ("b.tar.gz" in world.keys("west")) is bool(older)
+
+
+async def test_a_fifo_as_an_inventory_is_refused_and_not_waited_for(
+    world: World, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    site = world.site("west")
+    site["origin"]["inventory"] = str(tmp_path / "manifest.json")
+    progress = await world.run(site)
+    assert "manifest.json cannot be read: Not a regular file" in (progress.problem or "")
 
 
 async def test_a_target_that_is_off_is_not_read(world: World) -> None:

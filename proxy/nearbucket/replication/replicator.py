@@ -380,9 +380,7 @@ class Replicator:
 
 
 async def _has_objects(location: BucketLocation) -> bool:
-    """Whether a bucket has an object, by a page of two: one may be the entry of the folder itself.
-
-    True if it is too busy to say, or has more pages.
+    """Whether a bucket has an object beside the entry of its folder; True if it is too busy to say.
 
     Raises:
         ProxyError: The bucket cannot be used.
