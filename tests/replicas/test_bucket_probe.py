@@ -155,6 +155,16 @@ async def test_a_bucket_of_aws_is_judged_by_status_and_region(
     assert [(one.method, one.target) for one in server.asked] == [("HEAD", "/bkt/")]
 
 
+async def test_a_server_that_redirects_to_another_url_is_not_called_another_region(
+    session: ClientSession,
+) -> None:
+    moved = reply("302 Found", b"", "location: https://s3.example/bkt/")
+    async with ScriptedS3(Say(moved)) as server:
+        found = await scripted(session, server).probe(knowing())
+    text = "redirects to another URL (302); correct its endpoint, or its region"
+    assert (found.health, text in found.text) == (BucketHealth.WRONG, True)
+
+
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "429 Too Many Requests"])
 async def test_what_refuses_us_in_any_way_is_not_good(session: ClientSession, status: str) -> None:
     async with ScriptedS3(Say(reply(status))) as server:

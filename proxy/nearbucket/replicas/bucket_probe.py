@@ -38,7 +38,7 @@ HEAD_TIMEOUT = 2.0
 
 _CHECKSUMS = {"x-amz-checksum-mode": "ENABLED"}
 _MARK = re.compile(rf"<Key>{TAG}</Key>\s*<Value>([^<]*)</Value>".encode())
-_MOVED = frozenset({301, 307, 308})
+_MOVED = frozenset({301, 302, 307, 308})
 _SERVER_ERROR = 500
 
 
@@ -277,9 +277,9 @@ class BucketProbe:
     def _judged(self, path: str, status: int, fields: CIMultiDictProxy[str]) -> ProbeResult:
         region = fields.get("x-amz-bucket-region")
         if status in _MOVED or (self._on_aws and region not in {None, self._region}):
-            return ProbeResult(
-                BucketHealth.WRONG, f"{self._named} is in {region or 'another region'}"
-            )
+            elsewhere = f"redirects to another URL ({status}); correct its endpoint, or its region"
+            text = f"{self._named} {f'is in {region}' if region else elsewhere}"
+            return ProbeResult(BucketHealth.WRONG, text)
         if status == 404 and path == self._client.bucket_path:  # noqa: PLR2004
             return ProbeResult(BucketHealth.WRONG, f"there is no {self._named}")
         if status >= _SERVER_ERROR or status == 429:  # noqa: PLR2004
