@@ -98,6 +98,30 @@ def test_wrong_use_ends_with_2_and_nothing_on_standard_output(
     assert err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hints"),
+    [
+        ("serve new.yaml", 1),
+        ("check new.yaml", 1),
+        ("sync new.yaml", 1),
+        ("explain --ip 8.8.8.8 /a new.yaml", 1),
+        ("ranges show new.yaml", 1),
+        ("ranges update new.yaml", 1),
+        ("config show new.yaml", 1),
+        ("compile cloudfront --output out new.yaml", 1),
+        ("config schema new.yaml", 0),
+        ("config diff a.yaml b.yaml new.yaml", 0),
+    ],
+)
+def test_a_configuration_without_its_option_is_answered_with_the_option(
+    nearbucket: Run, arguments: str, hints: int
+) -> None:
+    code, out, err = nearbucket(*arguments.split())
+    assert (code, out) == (2, "")
+    assert "new.yaml" in err
+    assert err.count("--config") == hints
+
+
 def test_an_empty_variable_names_no_configuration_file(
     nearbucket: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

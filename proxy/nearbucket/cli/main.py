@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from nearbucket.errors import ProxyError
 
@@ -51,6 +52,22 @@ COMMANDS = {
 _INTERRUPTED = 130
 """Exit code after SIGINT, as in shells."""
 
+_WrongUse: Any = typer.BadParameter.__base__
+"""The errors of arguments, which Typer does not export."""
+
+
+class _Commands(TyperGroup):
+    """The subcommands; those that have ``--config`` name it where the file is given without it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _WrongUse as error:
+            options = error.ctx.command.params if error.ctx else ()
+            if "extra argument" in error.message and "config" in {each.name for each in options}:
+                error.message += "; a configuration is given as --config FILE"
+            raise
+
 
 def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer's callback signature
     if value:
@@ -74,6 +91,7 @@ def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
     """The command line with these subcommands."""
     made = typer.Typer(
         name="nearbucket",
+        cls=_Commands,
         help="A proxy for downloads from S3 that redirects clients in AWS to a bucket in their "
         "region.",
         no_args_is_help=True,
