@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 from bench import capacity
 from nearbucket.analysis.report.json_report import report_schema
 from nearbucket.config.json_schema.schema import json_schema
-from nearbucket.config.value_types import Duration
+from nearbucket.config.value_types import Duration, Rate, Size
 from nearbucket.policy.model import Action, Reason
 from nearbucket.regions.list_guard import RefreshResult
 from nearbucket.telemetry.metric_definitions import METRICS
@@ -252,18 +252,20 @@ def _is_mixed(field: Schema) -> bool:
     return any("$ref" not in option and option.get("type") != "null" for option in options)
 
 
-_DURATION = {
-    key: value for key, value in TypeAdapter(Duration).json_schema().items() if key != "title"
+_FORMS: Mapping[str, Schema] = {
+    name: TypeAdapter(kind).json_schema()
+    for name, kind in (("duration", Duration), ("size", Size), ("rate", Rate))
 }
-
+"""Types with a form of their own, by the name that the page describes it under."""
 
 _TYPES: Mapping[str, str] = {"string": "text", "null": "`null`"}
 
 
 def _kind(field: Schema) -> str:
     """The type of a value, for people."""
-    if field.items() >= _DURATION.items():
-        return "duration"
+    for name, form in _FORMS.items():
+        if field.items() >= form.items():
+            return name
     if "anyOf" in field:
         return " or ".join(_kind(option) for option in field["anyOf"])
     if "$ref" in field:
@@ -285,10 +287,6 @@ def _kind(field: Schema) -> str:
 
 def _default(field: Schema) -> str:
     value = field.get("default", {})  # only an empty mapping has a default without a value here
-    if field.items() >= _DURATION.items() and value is not None:
-        return f"`{value / 3600:g}h`" if value % 3600 == 0 else f"`{value:g}s`"
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     return f"`{value}`" if isinstance(value, str) and value else f"`{json.dumps(value)}`"
 
 

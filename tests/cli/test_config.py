@@ -91,6 +91,17 @@ def test_config_show_can_be_used_as_a_configuration_again(
     assert nearbucket("config", "show", "--config", "again.yaml").out == shown
 
 
+def test_config_show_prints_values_as_they_are_written_in_the_file(
+    nearbucket: Run, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARBUCKET_SITES__0__REDIRECT__CAME_BACK", "off")
+    monkeypatch.setenv("NEARBUCKET_SITES__0__REDIRECT__MIN_SIZE", "16MiB")
+    monkeypatch.setenv("NEARBUCKET_SITES__0__REDIRECT__PERCENT", "10")
+    shown = nearbucket("config", "show", "--config", config).out
+    for line in ("refresh: 1h", "came_back: 'off'", "min_size: 16MiB", "percent: 10"):
+        assert f"{line}\n" in shown
+
+
 KINDS: dict[str, type | tuple[type, ...]] = {
     "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
     "integer": int, "number": (int, float),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.config.file import SECRET_KEY, SOURCE_KEY, mask
-from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.config.value_types import without_secrets
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ class SettingDifference(NamedTuple):
     @property
     def texts(self) -> tuple[str, str]:
         """Both values as they are written in the file; ``-`` if one is unset."""
-        return _text(self.key, self.before), _text(self.key, self.after)
+        return _text(self.before), _text(self.after)
 
 
 def differences(before: Settings, after: Settings) -> list[SettingDifference]:
@@ -109,35 +107,10 @@ def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
             found |= _flat(inner, f"{path}{name}.")
         elif inner is not None:
             found[f"{path}{name}"] = inner
-        elif name == "came_back":  # the one setting that is None only if the file says so
-            found[f"{path}{name}"] = "off"
     return found
 
 
-def _text(key: str, value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, float):
-        if key.rpartition(".")[2] in _durations():
-            return _duration(value)
-        value = int(value) if value.is_integer() else value
     return value if value and isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-@cache
-def _durations() -> frozenset[str]:
-    """The names of settings that are durations: the schema has examples for them."""
-    return frozenset(
-        name
-        for section in json_schema()["$defs"].values()
-        for name, setting in section["properties"].items()
-        if '"500ms"' in json.dumps(setting)
-    )
-
-
-def _duration(seconds: float) -> str:
-    """In the largest unit of which it is a whole number."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds * 1000:g}ms"

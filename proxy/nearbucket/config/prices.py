@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from nearbucket.config.value_types import NOT_BOOLEAN, Section, like
+from nearbucket.config.value_types import NOT_BOOLEAN, WHOLE, Percent, Section, like
 
 GB = 1024**3
 """Bytes of a GB on AWS's bills."""
@@ -33,7 +33,7 @@ PriceClass = Annotated[
         json_schema_input_type=Literal["all", 100, 200],
     ),
 ]
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN, WHOLE]
 
 
 def plan_name(text: str) -> str:
@@ -55,7 +55,7 @@ class Prices(Section):
     tells it; by default that of the origin's region."""
     price_class: PriceClass = "all"
     """CloudFront's price class: edge locations outside it are charged like North America."""
-    discount: Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN] = 0.0
+    discount: Percent = 0.0
     """Discount on CloudFront's pay-as-you-go prices, in percent."""
     cdn_per_gb: Price | None = None
     """Price of one GB through your CDN, instead of all of the above."""

@@ -12,16 +12,16 @@ from nearbucket.config.aws_endpoints import partition_of, unknown_region
 from nearbucket.config.buckets import Bucket, Origin, Target, plain_url
 from nearbucket.config.patterns import KeyPatterns, Patterns
 from nearbucket.config.value_types import (
-    NOT_BOOLEAN,
     Duration,
+    DurationOrOff,
     Network,
+    Percent,
     Section,
     SettingError,
     Size,
     like,
     number,
     switch,
-    unless_off,
 )
 
 _MODES = ("on", "shadow", "off")
@@ -42,7 +42,7 @@ class Redirect(Section):
     mode: Annotated[Literal["on", "shadow", "off"], BeforeValidator(switch)] = "on"
     """``shadow`` counts what would be redirected, but streams it. ``off`` and ``shadow`` redirect
     nothing, not to ``bypass.to`` either."""
-    percent: Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN] = 100.0
+    percent: Percent = 100.0
     """Share of requests that are redirected, also to ``bypass.to``, chosen by a stable hash of
     client and path; the others are streamed."""
     paths: KeyPatterns = ("*.tar.*z*",)
@@ -65,7 +65,7 @@ class Redirect(Section):
     verify_ttl: Duration = 600.0
     """How long a positive check is valid at most. It is valid for a tenth of the object's age, but
     at least for 2 s; a negative one for as long as the copy was missing, from 2 s to 30 s."""
-    came_back: Annotated[Duration | None, BeforeValidator(unless_off)] = 300.0
+    came_back: DurationOrOff = 300.0
     """A client that repeats a request within this time after a redirect, twice in a row, is taken
     for one whose redirects fail: everything is streamed to it for an hour. ``off``: never."""
     watch: bool = True

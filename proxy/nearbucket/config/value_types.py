@@ -11,7 +11,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,6 +25,11 @@ _USER = re.compile(r"^(?:[^/?#]*|[^/?#@:]*:(?!\d+[/?#]).*)@")
 """User name and password in a URL; also with a ``/`` or ``?`` that is not encoded."""
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {
+    f"{prefix}{i}B": base**power
+    for power, prefix in enumerate("KMGT", 1)
+    for i, base in (("i", 1024), ("", 1000))
+}
 _LONGEST_DURATION = 30 * 86400
 _LARGEST_SIZE = 50 * 1000**4
 """S3's largest object (S3 user guide, "Amazon S3 objects overview")."""
@@ -109,12 +114,41 @@ def _bytes_a_second(value: object) -> int:
         ) from None
 
 
+def written_duration(seconds: float) -> str | float:
+    """A duration as it is written: in the largest unit of which it is a whole number.
+
+    >>> written_duration(5400.0)
+    '90m'
+    """
+    if not seconds:
+        return "0s"
+    for unit, size in reversed(_SECONDS.items()):
+        if (count := round(seconds / size)) * size == seconds:
+            return f"{count}{unit}"
+    return seconds
+
+
+def written_size(size: int) -> str | int:
+    """A size as it is written: in the unit of which it is the smallest whole number.
+
+    >>> written_size(16777216)
+    '16MiB'
+    """
+    whole = [(size // unit, name) for name, unit in _SIZES.items() if size and size % unit == 0]
+    return "{}{}".format(*min(whole)) if whole else size
+
+
+def _written_rate(rate: int) -> str | int:
+    size = written_size(rate)
+    return f"{size}/s" if isinstance(size, str) else size
+
+
 def switch(value: object) -> object:
     """The words ``on`` and ``off`` for booleans, as other readers of YAML write them."""
     return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
 
-def unless_off(value: object) -> object:
+def _unless_off(value: object) -> object:
     """None for ``off`` and false."""
     return None if value is False or value == "off" else value
 
@@ -172,32 +206,45 @@ NOT_BOOLEAN = BeforeValidator(
     lambda value: str(value).lower() if isinstance(value, bool) else value
 )
 """For numbers: makes text of a boolean, which pydantic would take for 0 or 1."""
+WHOLE = PlainSerializer(lambda value: int(value) if value.is_integer() else value, when_used="json")
+"""Shows a whole number without ``.0``."""
 
 Duration = Annotated[
     float,
     BeforeValidator(_seconds, json_schema_input_type=str | float),
+    PlainSerializer(written_duration, when_used="json"),
     Field(examples=["500ms", "10s", "1.5h"]),
 ]
 """Seconds; over 0, and up to 30 days."""
 DurationOrZero = Annotated[
     float,
     BeforeValidator(_seconds_or_zero, json_schema_input_type=str | float),
+    PlainSerializer(written_duration, when_used="json"),
     Field(examples=["500ms", "10s", "1.5h"]),
 ]
 """Seconds; 0, and up to 30 days."""
+DurationOrOff = Annotated[
+    Duration | None,
+    BeforeValidator(_unless_off),
+    PlainSerializer(lambda value: written_duration(value) if value else "off", when_used="json"),
+]
+"""Seconds, or None for ``off``."""
 Size = Annotated[
     int,
     BeforeValidator(_bytes, json_schema_input_type=str | int),
+    PlainSerializer(written_size, when_used="json"),
     Field(examples=["64KiB", "1MiB", "2GB"]),
 ]
 """Bytes, up to the 50 TB of S3's largest object."""
 Rate = Annotated[
     int,
     BeforeValidator(_bytes_a_second, json_schema_input_type=str | int),
+    PlainSerializer(_written_rate, when_used="json"),
     Field(examples=["1KiB/s", "64KiB/s"]),
 ]
 """Bytes a second."""
 Network = Annotated[str, BeforeValidator(network)]
+Percent = Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN, WHOLE]
 Port = Annotated[int, Field(ge=0, le=65535), NOT_BOOLEAN]
 
 

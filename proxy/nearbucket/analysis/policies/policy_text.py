@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nearbucket.config.value_types import written_size
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -11,7 +13,6 @@ if TYPE_CHECKING:
     from nearbucket.config.sites import Site
 
 _HOURS, _MINUTES = 24, 1440  # of a day
-_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def policy_text(settings: Settings) -> str:
@@ -32,7 +33,7 @@ def _site_text(site: Site) -> str:
     redirect = site.redirect
     text = listed(redirect.paths)
     if redirect.min_size:
-        text += f", from {size_words(redirect.min_size)}"
+        text += f", from {written_size(redirect.min_size)}"
     text += f"; {listed(regions)}"
     if redirect.percent < 100:  # noqa: PLR2004  # of a hundred
         text += f"; {redirect.percent:g} percent of the requests"
@@ -59,11 +60,3 @@ def listed(words: Sequence[str]) -> str:
     """``a, b and c``."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def size_words(size: int) -> str:
-    """A size as the configuration writes it, in the largest unit that divides it: ``16MiB``."""
-    for unit, name in _UNITS:
-        if size and size % unit == 0:
-            return f"{size // unit}{name}"
-    return str(size)

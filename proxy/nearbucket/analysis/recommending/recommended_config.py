@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from nearbucket.analysis.policies.policy_text import size_words
 from nearbucket.config.aws_endpoints import known_regions, partition_of
 from nearbucket.config.buckets import Target
 from nearbucket.config.settings import Settings
@@ -165,8 +164,6 @@ def recommended_yaml(settings: Settings, heading: Sequence[str]) -> str:
         for region, target in site["targets"].items():
             if target["region"] == region:
                 del target["region"]  # the default
-        if "min_size" in site["redirect"]:
-            site["redirect"]["min_size"] = size_words(site["redirect"]["min_size"])
     prices = document.get("prices", {})
     if "monthly_gb" in prices:
         prices["monthly_gb"] = round(prices["monthly_gb"])

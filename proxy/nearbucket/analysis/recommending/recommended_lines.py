@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import RecommendedLine
 from nearbucket.analysis.policies.month_effect import MonthEffect
-from nearbucket.analysis.policies.policy_text import size_words
 from nearbucket.config.prices import GB
+from nearbucket.config.value_types import written_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -129,7 +129,7 @@ class RecommendationReasons:
             if group in self.worth.coverage.get(pattern, ()):
                 return f"no evidence that it stays: {why}"
         if not large:
-            return f"all are smaller than {size_words(1 << self.policy.floor)}"
+            return f"all are smaller than {written_size(1 << self.policy.floor)}"
         if not _month_bytes(self.valuation, large, self.policy.regions):
             return "not requested from the chosen regions"
         if usd < self.worth.least:
@@ -195,7 +195,7 @@ class RecommendationReasons:
             if objects
             else "no requested object of these patterns is smaller"
         )
-        name = f"min_size: {size_words(1 << self.policy.floor)}"
+        name = f"min_size: {written_size(1 << self.policy.floor)}"
         size = _month_bytes(self.valuation, slots, regions)
         yield _line("floor", name, size, objects, -usd, why)
 

@@ -25,9 +25,11 @@ def json_schema() -> Schema:
     """The schema, for editors and for messages; the caller does not change it."""
     text = json.dumps(Settings.model_json_schema(by_alias=True))
     schema: Schema = json.loads(text.replace("``", "`"))  # as Markdown, which editors show
-    texts = _descriptions()
+    texts, defaults = _descriptions(), _defaults()
     for section in (schema, *schema["$defs"].values()):
         for name, setting in section["properties"].items():
+            if "default" in setting:
+                setting["default"] = defaults[section["title"]][name]
             description = texts.get((section["title"], name))
             if description is None and "$ref" in setting:  # then that of the section
                 inner = schema["$defs"][setting["$ref"].rpartition("/")[2]]
@@ -41,6 +43,16 @@ def json_schema() -> Schema:
         **schema,
         # parts of the file that anchors refer to
         "patternProperties": {"^x-": True},
+    }
+
+
+def _defaults() -> dict[str, dict[str, Any]]:
+    """The default of each setting as it is written, such as ``1h``, by class and name."""
+    return {
+        section.__name__: section.model_construct().model_dump(
+            mode="json", by_alias=True, warnings=False
+        )
+        for section in _subclasses(Section)
     }
 
 

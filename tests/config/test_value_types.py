@@ -1,0 +1,57 @@
+"""How durations, sizes and rates are written: as in the file, and so that they are read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from nearbucket.config.value_types import Duration, DurationOrOff, DurationOrZero, Rate, Size
+
+DURATION: TypeAdapter[Any] = TypeAdapter(Duration)
+SIZE: TypeAdapter[Any] = TypeAdapter(Size)
+RATE: TypeAdapter[Any] = TypeAdapter(Rate)
+MOST_SECONDS, MOST_BYTES = 30 * 86400, 50 * 1000**4
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "written"),
+    [
+        (Duration, "1h", "1h"),
+        (Duration, "1.5h", "90m"),
+        (Duration, "60s", "1m"),
+        (Duration, 90, "90s"),
+        (Duration, "250ms", "250ms"),
+        (Duration, 0.0001, 0.0001),
+        (DurationOrZero, 0, "0s"),
+        (DurationOrOff, "off", "off"),
+        (DurationOrOff, None, "off"),
+        (DurationOrOff, "7d", "7d"),
+        (Size, 0, 0),
+        (Size, 65536, "64KiB"),
+        (Size, "2GB", "2GB"),
+        (Size, 1_000_001, 1_000_001),
+        (Rate, "1KiB/s", "1KiB/s"),
+        (Rate, 0, 0),
+    ],
+)
+def test_a_value_is_shown_as_it_is_written_in_the_file(kind: Any, value: Any, written: Any) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    assert adapter.dump_python(adapter.validate_python(value), mode="json") == written
+
+
+@given(
+    st.one_of(
+        st.tuples(st.just(DURATION), st.floats(0, MOST_SECONDS, exclude_min=True)),
+        st.tuples(st.just(DURATION), st.integers(1, 1000 * MOST_SECONDS).map("{}ms".format)),
+        st.tuples(st.just(SIZE), st.integers(0, MOST_BYTES)),
+        st.tuples(st.just(RATE), st.integers(0, MOST_BYTES)),
+    )
+)
+def test_what_is_shown_is_read_as_the_same_value(case: tuple[TypeAdapter[Any], Any]) -> None:
+    adapter, value = case
+    read = adapter.validate_python(value)
+    assert adapter.validate_python(adapter.dump_python(read, mode="json")) == read
