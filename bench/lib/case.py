@@ -6,6 +6,8 @@ region with a target, so every request measured here is answered with a redirect
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PATH = "/releases/app-1.0.tar.gz"
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1")
-"""Regions with a target; the sample list and the published one both have them."""
+"""Regions with a target."""
 
 CLIENTS = 1000
 MAX_CONNECTIONS = 12_000
@@ -37,9 +39,13 @@ class BenchError(Exception):
 
 
 def ranges_file() -> Path:
-    """The newest published list beside the repository, else the sample."""
-    published = sorted((ROOT.parent / "shared" / "data").glob("ip-ranges-*.json"))
-    return published[-1] if published else ROOT / "config" / "ip-ranges.sample.json"
+    """The list of prefixes that comes with this version, unpacked into ``build/``."""
+    packed = ROOT / "proxy" / "nearbucket" / "regions" / "ip-ranges.json.gz"
+    document = gzip.decompress(packed.read_bytes())
+    file = ROOT / "build" / f"ip-ranges-{json.loads(document)['createDate'][:10]}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(document)
+    return file
 
 
 def configuration(*, log: bool, origin: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Context(NamedTuple):
         rounds: How often each thing is to be measured.
         quick: Whether to do much less in each round, for a first look.
         folder: Folder for temporary files; empty, of this bench alone, removed at the end.
-        ranges: The list of prefixes: the published one where there is one.
+        ranges: The list of prefixes that comes with this version.
         steps: The progress bar.
     """
 
