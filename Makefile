@@ -37,7 +37,7 @@ install: $(STAMP) ## The command nearbucket, in .venv/bin; the other targets do 
 demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO)) ## A real local S3 server, two buckets, the proxy, and lines to try
 	@$(BIN)/nearbucket demo $(ARGS)
 
-test: $(STAMP) ## All tests but the long ones and those that need a container engine; SHUFFLE=7 for another order
+test: $(STAMP) ## All tests but those of the other targets; SHUFFLE=7 for another order
 	$(BIN)/python -m pytest -m "not compose and not long and not spark and not chaos and not deploy" -n auto --maxprocesses=4 --dist=worksteal $(ORDER) $(ARGS)
 
 test-long: $(STAMP) ## What takes minutes: the whole matrix, every lane on both event loops, 10,000 objects, more examples and fuzzing

@@ -18,7 +18,9 @@ import typer
 import yaml
 
 from nearbucket.cli.main import app
+from nearbucket.config.json_schema.schema import json_schema, schema_at
 from nearbucket.config.settings import Settings
+from nearbucket.config.sites import Site
 from nearbucket.policy.model import Reason, Request
 from nearbucket.regions.ip_ranges_source import read_ranges_file
 from nearbucket.regions.region_table import build_table
@@ -128,6 +130,54 @@ def test_each_test_that_the_threat_model_names_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", page))
     assert len(named) > 30
     assert named <= tests, named - tests
+
+
+def _code(page: Path) -> set[str]:
+    """What a page has between backticks, blocks left out; without a value behind a name."""
+    texts = re.findall(r"`([^`\n]+)`", _without_code(page.read_text("utf-8")))
+    return {text.partition(": ")[0] for text in texts}
+
+
+DESCRIBED = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""The pages that describe the present."""
+
+
+@pytest.mark.parametrize("page", DESCRIBED, ids=_page_id)
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    for name in _code(page):
+        keys = re.sub(r"\[\]", ".0", name).replace("<region>", "us-east-1").split(".")
+        if len(keys) == 1 or not re.fullmatch(r"[a-z_]+(\.[a-z_0-9-]+)+", ".".join(keys)):
+            continue
+        if keys[0] in Site.model_fields:
+            keys = ["sites", "0", *keys]
+        if keys[0] in json_schema()["properties"]:
+            path = tuple(int(key) if key.isdigit() else key for key in keys)
+            assert schema_at(path) is not None, f"{name}: no such setting"
+
+
+@pytest.mark.parametrize("page", DESCRIBED, ids=_page_id)
+def test_every_metric_that_a_page_names_exists(page: Path) -> None:
+    named = set(re.findall(r"\bnearbucket_[a-z_]+", page.read_text("utf-8")))
+    assert named <= {metric.name for metric in METRICS}
+
+
+@pytest.mark.parametrize("page", DESCRIBED, ids=_page_id)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    folders = [page.parent, ROOT, SOURCE, ROOT / "tests", ROOT / "deploy"]
+    for name in _code(page):
+        if re.fullmatch(
+            r"[\w.-]+(/[\w.-]+)*\.(py|md|tf|sh|lua)|(proxy|tests|bench)/[\w./-]+", name
+        ):
+            assert any((folder / name).exists() for folder in folders), f"{name}: no such file"
+
+
+def test_every_name_of_code_in_the_architecture_exists() -> None:
+    words = {word for path in SOURCE.rglob("*.py") for word in re.findall(r"\w+", path.read_text())}
+    named = _code(ROOT / "docs" / "architecture.md")
+    found = [re.fullmatch(r"(_?[A-Z]\w+)(?:\.(?!md)(\w+))?|_[a-z]\w+", name) for name in named]
+    names = {word for each in found if each for word in re.findall(r"\w+", each[0])}
+    assert len(names) > 10
+    assert not names - words
 
 
 CITATION = re.compile(r"([\w./-]*\w\.md\b)(?:`*, \"([^\"]+)\")?")

@@ -58,7 +58,7 @@ sites:
 {targets}
     redirect:
       mode: shadow # off: stream all; shadow: only count; on: redirect
-      percent: 100 # share of the clients that is redirected, or counted in shadow
+      percent: 100 # share of requests that are redirected, or counted in shadow
       # large files; `nearbucket analyze LOGS` recommends patterns for your traffic
       paths: ["*.tar.*z*"]
       # Clients have no credentials of yours: make the objects public, or sign each redirect with
