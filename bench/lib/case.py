@@ -40,7 +40,7 @@ class BenchError(Exception):
 
 def ranges_file() -> Path:
     """The list of prefixes that comes with this version, unpacked into ``build/``."""
-    packed = ROOT / "proxy" / "nearbucket" / "regions" / "ip-ranges.json.gz"
+    packed = ROOT / "proxy/nearbucket/regions/ip-ranges.json.gz"
     document = gzip.decompress(packed.read_bytes())
     file = ROOT / "build" / f"ip-ranges-{json.loads(document)['createDate'][:10]}.json"
     file.parent.mkdir(exist_ok=True)
