@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
+from nearbucket.policy.byte_range import BYTE_RANGE, short_bound
 from nearbucket.policy.preconditions import ENTITY_TAG, entity_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _TIME = r"(?P<time>\d\d:\d\d:\d\d)"
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
@@ -190,10 +190,10 @@ def one_range(value: str) -> str | None:
 
     S3 answers several ranges with the whole object too (GetObject, "Range").
     """
-    found = _RANGE.fullmatch(value.strip())
+    found = BYTE_RANGE.fullmatch(value.strip())
     if found is None or not (found[1] or found[2]):
         return None
-    first, last = (_position(digits) for digits in found.groups())
+    first, last = (short_bound(digits, _DIGITS) for digits in found.groups())
     if first and last and int(first) > int(last):
         return None
     return f"bytes={first}-{last}"
@@ -206,12 +206,6 @@ def range_size(range_: str, size: int) -> int:
         return min(int(last), size)
     end = min(int(last), size - 1) if last else size - 1
     return max(0, end - int(first) + 1)
-
-
-def _position(digits: str) -> str:
-    """A byte position that fits into 64 bits, without leading zeros; empty stays empty."""
-    kept = digits.lstrip("0") or digits[:1]
-    return kept if len(kept) <= _DIGITS else "9" * _DIGITS
 
 
 def _date(value: str) -> datetime | None:

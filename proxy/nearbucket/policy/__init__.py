@@ -15,6 +15,7 @@ In reading order:
 * ``client_address.py``: the client's address, and which proxies are believed about it.
 * ``rules.py``: the rules of one site, in the order in which they are applied.
 * ``preconditions.py``: whether the client has the current version, by its If-None-Match.
+* ``byte_range.py``: the grammar of a Range field, for streams and logs.
 * ``selection.py``: which objects of a bucket the rules could ever redirect.
 * ``explain.py``: builds the request that ``explain`` and ``/api/explain`` ask about.
 """

@@ -15,6 +15,7 @@ from json.encoder import encode_basestring_ascii
 from math import floor
 from typing import NamedTuple, Protocol
 
+from nearbucket.policy.byte_range import BYTE_RANGE, LOGGED_DIGITS, short_bound
 from nearbucket.policy.model import UNKNOWN
 
 W3C_FIELDS = (
@@ -37,9 +38,6 @@ _CLIENT_ROOM = MAX_LINE // 2 - 256  # for the client; decision, time and sizes h
 _CUTS = (2000, 1000, 300, 100, 20)  # characters that are left of what the client sent
 
 _W3C_UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\"#%'<>\[\\\]^`{|}~]")
-_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
-_LONGEST = "9" * 15
-"""In place of a longer bound of a range, which readers of logs take for no number."""
 _THOUSANDTHS = tuple(b"%03d" % number for number in range(1000))
 _MICROSECONDS = tuple(b"%.6f" % (number / 1e6) for number in range(1000))
 _TABLED = 0.001  # seconds: the end of the table above
@@ -274,13 +272,10 @@ def fitted_object_part(form: LogFormat, method: str, path: str) -> LinePart:
 
 
 def _range_bounds(value: str | None) -> tuple[str | None, str | None]:
-    found = _RANGE.fullmatch(value or "")
-    return (_bound(found[1]), _bound(found[2])) if found else (None, None)
-
-
-def _bound(digits: str) -> str:
-    number = digits.lstrip("0") or digits[:1]
-    return number if len(number) <= len(_LONGEST) else _LONGEST
+    found = BYTE_RANGE.fullmatch(value or "")
+    if found is None:
+        return None, None
+    return short_bound(found[1], LOGGED_DIGITS), short_bound(found[2], LOGGED_DIGITS)
 
 
 def _w3c(value: str | int | None) -> bytes:

@@ -23,6 +23,7 @@ from nearbucket.analysis.reading.formats import (
 )
 from nearbucket.analysis.reading.formats import standard_fields as standard
 from nearbucket.analysis.reading.log_blocks import LONGEST
+from nearbucket.policy.byte_range import BYTE_RANGE, LOGGED_DIGITS, short_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,10 +45,7 @@ _S3_LINE = re.compile(
     rb"(?P<size>\d+|-) \S+ \S+ (?P<quoted>.*)"
 )
 _S3_TIME = "%d/%b/%Y:%H:%M:%S %z"
-_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 _START, _END = map(COLUMNS.index, ("sc_range_start", "sc_range_end"))
-_LONGEST = b"9" * 15
-"""In place of a longer bound of a range, which only a client asks for."""
 
 
 class LineReader:
@@ -122,7 +120,7 @@ def _shown(value: bytes) -> str:
 
 def _checked(line: LogLine) -> LogLine:
     start, end = line[_START] or NONE, line[_END] or NONE
-    if len(start) > len(_LONGEST) or len(end) > len(_LONGEST):
+    if len(start) > LOGGED_DIGITS or len(end) > LOGGED_DIGITS:
         bounds = {_START: _bound(start), _END: _bound(end)}
         line = tuple(bounds.get(place, value) for place, value in enumerate(line))
     for value in line[_FIRST_NUMBER:]:
@@ -137,8 +135,7 @@ def _checked(line: LogLine) -> LogLine:
 
 def _bound(value: bytes) -> bytes:
     """A bound of a range, no longer than numbers in logs are; what is none stays as it is."""
-    number = value.lstrip(b"0") or value[:1]
-    return _LONGEST if number.isdigit() and len(number) > len(_LONGEST) else number
+    return short_bound(value.decode(), LOGGED_DIGITS).encode() if value.isdigit() else value
 
 
 def _of_json(raw: bytes) -> list[LogLine]:
@@ -184,7 +181,7 @@ def _of_own_json(value: dict[str, Any]) -> LogLine:
     if types != (str, str, str, int, int) or not optional <= {str, type(None)}:
         raise ValueError("not a line of nearbucket's access log")
     moment = str(get("time", ""))
-    bounds = _RANGE.fullmatch(get("range") or "")
+    bounds = BYTE_RANGE.fullmatch(get("range") or "")
     return _line(
         {
             "date": moment[:10].encode() or NONE,
