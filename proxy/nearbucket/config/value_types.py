@@ -85,8 +85,12 @@ def _seconds_or_zero(value: object) -> float:
     return 0.0 if zero in {0, "0"} and value is not False else _seconds(value)
 
 
-def _bytes(value: object) -> int:
-    """``1MiB``, ``1.5GB`` or a plain number, in bytes; Ki, Mi, Gi and Ti count in 1,024s."""
+def size_in_bytes(value: object) -> int:
+    """``1MiB``, ``1.5GB`` or a plain number, in bytes; Ki, Mi, Gi and Ti count in 1,024s.
+
+    Raises:
+        ValueError: It is none, or out of bounds.
+    """
     size: float | None = None
     if isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
         unit = (found[2] or "").lower()
@@ -107,7 +111,7 @@ def _bytes_a_second(value: object) -> int:
     """``1KiB/s``, ``64KB/s`` or a plain number, in bytes a second."""
     size = value.strip().removesuffix("/s") if isinstance(value, str) else value
     try:
-        return _bytes(size)
+        return size_in_bytes(size)
     except ValueError:
         raise ValueError(
             "is not a rate; write bytes a second such as 1KiB/s or 64KiB/s, or 0 for none"
@@ -231,7 +235,7 @@ DurationOrOff = Annotated[
 """Seconds, or None for ``off``."""
 Size = Annotated[
     int,
-    BeforeValidator(_bytes, json_schema_input_type=str | int),
+    BeforeValidator(size_in_bytes, json_schema_input_type=str | int),
     PlainSerializer(written_size, when_used="json"),
     Field(examples=["64KiB", "1MiB", "2GB"]),
 ]

@@ -140,7 +140,10 @@ def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
             ["{log}", "--host", "other.example"],
             f"{len(LOG)} of other hosts; the first and the last file have the hosts {NAMES}, from",
         ),
-        (["{log}", "--memory", "much"], "--memory: 'much' is no size such as 1GiB"),
+        (
+            ["{log}", "--memory", "much"],
+            "--memory: 'much' is not a size; write one such as 4096, 64KiB",
+        ),
         (["{log}", "--engine", "other"], "--engine other: there are local, spark and spark=MASTER"),
         (["{log}", "--fields", "date time"], "--fields: has no sc-bytes, cs-uri-stem, sc-status"),
         (["{log}", "--dedupe", "--keep", "k"], "--dedupe compares all files"),

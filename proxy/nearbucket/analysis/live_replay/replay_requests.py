@@ -119,11 +119,9 @@ def _request(row: Mapping[str, Any]) -> SentRequest | None:
     status = row.get("sc_status")
     if not client or method not in _METHODS or not (redirected or status in {_OK, _PARTIAL}):
         return None
-    target = formats.sent_text(raw("cs_uri_stem"), own=own)
+    target = formats.sent_target(raw("cs_uri_stem"), raw("cs_uri_query"), own=own)
     if not target.startswith("/"):  # behind the proxy's URL it could name another host
         return None
-    if (query := raw("cs_uri_query")) != b"-":
-        target += "?" + formats.sent_text(query, own=own)
     return SentRequest(
         client,
         formats.host_of(raw("x_host_header")) or formats.host_of(raw("cs_host")),

@@ -148,6 +148,12 @@ def sent_text(raw: bytes, *, own: bool) -> str:
     return decoded if own or not _NOT_IN_A_URL.search(decoded) else text
 
 
+def sent_target(stem: bytes, query: bytes, *, own: bool) -> str:
+    """Path and query as sent; ``query`` is ``-`` if there is none."""
+    target = sent_text(stem, own=own)
+    return target if query == b"-" else f"{target}?{sent_text(query, own=own)}"
+
+
 @lru_cache(1 << 15)
 def sent_key(raw: bytes, *, own: bool) -> str:
     """The path as sent, without its first slash and the query of a real-time log.

@@ -17,7 +17,7 @@ from nearbucket.analysis.reading.formats import (
     REDIRECTS,
     TO_HTTPS,
     agent_of,
-    sent_text,
+    sent_target,
     text_of,
 )
 from nearbucket.analysis.reading.line_reader import NONE, LineReader, line_of_object
@@ -186,14 +186,11 @@ def _entry(line: LogLine) -> LogEntry:
     found = dict(zip(COLUMNS, (value or NONE for value in line), strict=True))
     own = line[_REASON] is not None
     status, host = _number(found["sc_status"]), found["x_host_header"]
-    target, query = sent_text(found["cs_uri_stem"], own=own), found["cs_uri_query"]
-    if query != NONE:
-        target += "?" + sent_text(query, own=own)
     request = LoggedRequest(
         text_of(found["c_ip"]) or None,
         text_of(found["cs_host"] if host == NONE else host) or None,
         text_of(found["cs_method"]) or "-",
-        target,
+        sent_target(found["cs_uri_stem"], found["cs_uri_query"], own=own),
         agent_of(found["cs_user_agent"], own=own) or None,
         text_of(found["cs_cookie"]) or None,
         text_of(found["x_nearbucket_reason"]) or None,

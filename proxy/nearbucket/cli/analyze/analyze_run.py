@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 from contextlib import ExitStack, contextmanager
@@ -35,6 +34,7 @@ from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices
 from nearbucket.config.settings import Regions
+from nearbucket.config.value_types import size_in_bytes
 from nearbucket.errors import ConfigError
 from nearbucket.pricing.geographies import geography_of_edge
 from nearbucket.pricing.tariff import tariff
@@ -61,8 +61,6 @@ _A_THREAD = 128 << 20
 _LEAST = 128 << 20
 _WHOLE = 100
 """Percent of the requests in a log that is no sample."""
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])(?:i?B)?", re.IGNORECASE)
-_UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +392,7 @@ def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> Coun
 
 
 def _bytes_of(text: str) -> int:
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError(f"--memory: {text!r} is no size such as 1GiB or 800MiB")
-    return int(float(found[1]) * (1 << _UNITS[found[2].upper()]))
+    try:
+        return size_in_bytes(text)
+    except ValueError as error:
+        raise ConfigError(f"--memory: {text!r} {error}") from None
