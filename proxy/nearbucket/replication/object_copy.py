@@ -36,7 +36,8 @@ LARGEST_PIECE = 5 * 1024**3
 """Bytes that CopyObject can copy (S3 user guide, "Copying, moving, and renaming objects")."""
 
 _TOO_LARGE = {*ErrorKind.TOO_LARGE.codes, "InvalidRequest", "InvalidArgument"}
-_GONE = {ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
+VERSION_GONE = {ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
+"""Failures of requests for a version that is no longer there."""
 
 
 class ObjectCopier:
@@ -150,7 +151,7 @@ class ObjectCopier:
             await _give_up(upload, moved)
             raise
         except FAULTS as error:
-            if kind_of(error) in _GONE:
+            if kind_of(error) in VERSION_GONE:
                 await _give_up(upload, moved)
             if kind_of(error) is ErrorKind.NO_UPLOAD and await upload.is_done(what.etag):
                 moved(what.size - upload.arrived)

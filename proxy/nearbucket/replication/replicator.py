@@ -29,7 +29,7 @@ from nearbucket.replication.comparison import (
 )
 from nearbucket.replication.listing_merge import listed, matched, merged
 from nearbucket.replication.multipart_copy import together
-from nearbucket.replication.object_copy import LARGEST_PIECE, ObjectCopier
+from nearbucket.replication.object_copy import LARGEST_PIECE, VERSION_GONE, ObjectCopier
 from nearbucket.replication.sync_progress import MovedBytes, SyncFailure
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.copy_mark import FIELD
@@ -64,10 +64,7 @@ shown; they take 25 MB."""
 _IN_A_ROW = 100
 """Failures without a success after which a run ends, if the objects are not the reason."""
 
-_CHANGED = {ErrorKind.NO_OBJECT, ErrorKind.REPLACED}
-"""Failures of requests for a version that is no longer there."""
-
-_OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.CUSTOMER_KEY, ErrorKind.NO_UPLOAD, *_CHANGED}
+_OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.CUSTOMER_KEY, ErrorKind.NO_UPLOAD, *VERSION_GONE}
 """Failures that say nothing about other objects."""
 
 _FULL = (
@@ -230,7 +227,7 @@ class Replicator:
         try:
             verdict = await self._comparison.settle(job.verdict, (job.what, job.copy))
         except FAULTS as error:
-            if kind_of(error) not in _CHANGED:
+            if kind_of(error) not in VERSION_GONE:
                 raise
             # another run may have written the copy meanwhile; if it was the origin, it fails again
             copy = await self._comparison.present(job.what.key)
