@@ -266,11 +266,11 @@ def test_a_client_address_of_the_handbook_is_valid(block: str) -> None:
     assert Settings.model_validate({"sites": [site], **yaml.safe_load(block)}).client_address
 
 
-def test_every_make_target_of_the_readme_exists() -> None:
+def test_every_make_target_of_a_page_exists() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    named = [line.split()[1] for line in _sh_lines() if line.startswith("make ")]
-    named += re.findall(r"`make ([a-z-]+)`", README)
-    assert {"demo", "test", "check", "bench"} <= set(named) <= set(targets)
+    texts = [page.read_text("utf-8") for page in DESCRIBED]
+    named = {each for text in texts for each in re.findall(r"(?m)(?:`|^)make ([a-z-]+)", text)}
+    assert {"demo", "test", "check", "bench", "mutants"} <= named <= set(targets)
 
 
 @pytest.mark.parametrize("reason", Reason)
