@@ -194,7 +194,8 @@ def test_no_configuration_at_all_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=f"no nearbucket.yaml in {tmp_path}; give --config FILE"):
+    says = f"no nearbucket.yaml in {tmp_path}; give --config FILE.*`nearbucket init`"
+    with pytest.raises(ConfigError, match=says):
         load(None, {})
 
 

@@ -96,7 +96,7 @@ def load_with_sources(
     if not document.data and name == ENVIRONMENT:
         raise ConfigError(
             f"no configuration: there is no {DEFAULT_FILE} in {Path.cwd()}; give --config FILE or "
-            f"set {FILE_VARIABLE}"
+            f"set {FILE_VARIABLE} (`nearbucket init` writes a file)"
         )
     _resolve_secrets(sources, environ)
     try:
