@@ -210,7 +210,9 @@ NOT_BOOLEAN = BeforeValidator(
     lambda value: str(value).lower() if isinstance(value, bool) else value
 )
 """For numbers: makes text of a boolean, which pydantic would take for 0 or 1."""
-WHOLE = PlainSerializer(lambda value: int(value) if value.is_integer() else value, when_used="json")
+WHOLE = PlainSerializer(
+    lambda value: int(value) if value == int(value) else value, when_used="json"
+)
 """Shows a whole number without ``.0``."""
 
 Duration = Annotated[
