@@ -19,7 +19,7 @@ from nearbucket.frontend.returning_clients.recent_redirects import (
     mark_of_range,
 )
 from nearbucket.frontend.returning_clients.sibling_ranges import mark_of_bytes
-from nearbucket.origin.conditional_request import one_range, range_size
+from nearbucket.policy.byte_range import one_range, range_size
 from nearbucket.policy.client_address import client_network
 from nearbucket.policy.model import UNKNOWN, Action, Reason, RedirectTo, Refuse, Stream, action_of
 from nearbucket.policy.preconditions import gets_body

@@ -32,7 +32,7 @@ from nearbucket.frontend.returning_clients.sibling_ranges import (
     mark_of_bytes,
 )
 from nearbucket.frontend.returning_clients.stuck_clients import StuckClient, StuckClients
-from nearbucket.origin.conditional_request import one_range, range_size
+from nearbucket.policy.byte_range import one_range, range_size
 from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, ReplicaStatus, Stream
 from nearbucket.policy.preconditions import VERSION_FIELDS
 from nearbucket.replicas.origin_versions import LATELY

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
-from nearbucket.policy.byte_range import BYTE_RANGE, short_bound
+from nearbucket.policy.byte_range import one_range
 from nearbucket.policy.preconditions import ENTITY_TAG, entity_tags
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ _SHORT_YEAR = 2
 """Digits of a year that is in this century, or the last if that is over 50 years from now."""
 _UNCHANGED = frozenset({"if-none-match", "if-modified-since"})
 """Conditions to which 304 is an answer (RFC 9110 section 15.4.5)."""
-_DIGITS = 18
-"""Digits of a byte position that fit into 64 bits; a longer one is beyond the end of any object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,29 +181,6 @@ def _sendable_tags(value: str) -> list[tuple[str, str]]:
     No object has such a tag, and aiohttp would send it without these bytes: as another one.
     """
     return [(weak, tag) for weak, tag in entity_tags(value) if tag.isprintable()]
-
-
-def one_range(value: str) -> str | None:
-    """The canonical form of one valid range of bytes; None for everything else.
-
-    S3 answers several ranges with the whole object too (GetObject, "Range").
-    """
-    found = BYTE_RANGE.fullmatch(value.strip())
-    if found is None or not (found[1] or found[2]):
-        return None
-    first, last = (short_bound(digits, _DIGITS) for digits in found.groups())
-    if first and last and int(first) > int(last):
-        return None
-    return f"bytes={first}-{last}"
-
-
-def range_size(range_: str, size: int) -> int:
-    """Bytes in a range of ``one_range`` for an object of ``size`` bytes."""
-    first, _, last = range_.removeprefix("bytes=").partition("-")
-    if not first:
-        return min(int(last), size)
-    end = min(int(last), size - 1) if last else size - 1
-    return max(0, end - int(first) + 1)
 
 
 def _date(value: str) -> datetime | None:

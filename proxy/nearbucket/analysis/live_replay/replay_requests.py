@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket.analysis.reading import formats
 from nearbucket.analysis.replay import sized
+from nearbucket.policy.byte_range import range_size
 from nearbucket.policy.engine import ASSUME_REPLICATED
 from nearbucket.policy.model import UNKNOWN, Reason, Refuse, Request, action_of
 
@@ -69,10 +70,9 @@ class SentRequest(NamedTuple):
             return size
         if not last:
             return 0
-        if size is None:  # a range may end behind the object
-            return None
-        end = min(int(last), size - 1 if first else size)
-        return max(0, end - int(first) + 1) if first else end
+        return (
+            None if size is None else range_size(self.range, size)
+        )  # it may end behind the object
 
 
 class ExpectedAnswer(NamedTuple):
