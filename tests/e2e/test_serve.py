@@ -212,6 +212,18 @@ def test_a_changed_file_is_taken_by_itself(plain: Running, s3: LocalS3, tmp_path
     assert "reason=off" in plain.get(BIG_PATH, WEST).headers["x-nearbucket"]
 
 
+def test_signals_that_mean_something_to_other_servers_end_nothing(plain: Running) -> None:
+    workers = plain.workers()
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        for process in (plain.pid, *workers):  # as pkill does
+            os.kill(process, number)
+        plain.until("/healthz", lambda *_, name=number.name: f"{name} is ignored" in plain.said())
+    assert plain.get(BIG_PATH, WEST).status == 301
+    assert plain.workers() == workers
+    assert plain.stop() == 0
+    assert "crashed" not in plain.said()
+
+
 def test_nothing_is_left_when_the_supervisor_is_killed(plain: Running) -> None:
     workers = plain.workers()
     plain.stop(signal.SIGKILL)

@@ -47,11 +47,17 @@ class Shutdown:
         self._handover: Handover | None = None
 
     def watch_signals(self, on_hangup: Callable[[], None]) -> None:
-        """End at SIGTERM and SIGINT; a SIGINT after either cuts the answers that still run."""
+        """End at SIGTERM and SIGINT; a SIGINT after either cuts the answers that still run.
+
+        SIGUSR1 and SIGUSR2 have a meaning in other servers. By default they would end this one at
+        once, with all downloads.
+        """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.requested.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            loop.add_signal_handler(number, _ignore, number.name)
 
     def _interrupt(self) -> None:
         if self.requested.is_set():
@@ -105,3 +111,11 @@ class Shutdown:
             return Drain(limits.drain_timeout, grace, sockets_stay=True)
         _log.info("draining: connections are accepted for %g s more; %s", grace, finish)
         return Drain(limits.drain_timeout, grace)
+
+
+def _ignore(name: str) -> None:
+    _log.warning(
+        "%s is ignored: SIGHUP reloads the configuration, SIGTERM drains and ends; a log file is "
+        "rotated by copying and truncating it, without a signal",
+        name,
+    )

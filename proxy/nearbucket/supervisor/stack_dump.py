@@ -13,6 +13,9 @@ import os
 import signal
 
 SIGNAL = signal.SIGUSR1
+CRASHES = {signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL}
+"""Signals of a crash, at which faulthandler writes the stack too."""
+
 _MOST = 64 << 10  # bytes; faulthandler writes 100 frames of a thread at most
 _PATIENCE = 1.0  # seconds in which a process that can run has written its stack
 _STEP = 0.05

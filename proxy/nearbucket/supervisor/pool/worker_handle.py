@@ -26,7 +26,7 @@ from nearbucket.supervisor.ipc import (
     SnapshotRefused,
     Stats,
 )
-from nearbucket.supervisor.stack_dump import StackDump
+from nearbucket.supervisor.stack_dump import CRASHES, StackDump
 from nearbucket.supervisor.worker.worker_process import Inherited
 from nearbucket.supervisor.worker_silence import (
     HUNG_AFTER,
@@ -251,7 +251,7 @@ class WorkerHandle:
         await self.process.wait()
         if self.hung:
             await self._killing  # it may still ask for the stack: the signal can end a new process
-        elif stack := self._stack.read():
+        elif -(self.process.returncode or 0) in CRASHES and (stack := self._stack.read()):
             _log.error("worker process %d crashed. Where it was:\n%s", self.process.pid, stack)
 
     @property

@@ -259,7 +259,7 @@ def serve(given: Inherited, snapshot: Snapshot | None = None) -> int:
         given: What it has from the supervisor.
         snapshot: What it decides by at first; by default, what the supervisor sends.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         # A terminal or orchestrator may signal the whole group: only the supervisor acts.
         signal.signal(number, signal.SIG_IGN)
     write_stack_to(given.stack)
