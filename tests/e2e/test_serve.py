@@ -228,6 +228,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed(plain: Running) -> None:
     workers = plain.workers()
     plain.stop(signal.SIGKILL)
     until_gone(workers)
+    assert plain.said().count("the supervisor is gone") == len(workers)
 
 
 def test_the_log_says_what_runs_and_whom_nobody_is_sent_to(s3: LocalS3, tmp_path: Path) -> None:

@@ -181,6 +181,8 @@ class _MessageHandler:
     async def drain(self) -> int:
         """Drain the worker, and go on handling messages meanwhile; how many answers were cut."""
         worker = self._worker
+        if self._drain is None:
+            _log.error("the supervisor is gone: this worker finishes its answers and ends")
         drain = self._drain or Drain(  # without a supervisor, others may have the socket or not
             worker.context.settings.limits.drain_timeout, sockets_stay=True
         )
