@@ -199,6 +199,8 @@ async def test_a_bad_answer_leaves_the_list_in_use_and_lets_its_age_rise(  # noq
     source.body, source.status, source.etag = body, status, '"bad"'
     assert await desk.feed.refresh() is result
     assert problem in desk.feed.problem
+    (warning,) = desk.feed.warnings()
+    assert f"({desk.feed.problem}); that of {desk.published[0].date} stays in use" in warning
     assert (desk.tokens, desk.feed.confirmed_at) == ([5], 1000.0)
     assert desk.feed.results == dict.fromkeys(RefreshResult, 0) | {
         RefreshResult.UPDATED: 1,
@@ -207,6 +209,7 @@ async def test_a_bad_answer_leaves_the_list_in_use_and_lets_its_age_rise(  # noq
     assert settings.cache.read_bytes() == good
     source.body, source.status, source.etag = good, 200, '"five"'
     assert await desk.feed.refresh() is RefreshResult.UNCHANGED  # by the good list's ETag
+    assert desk.feed.warnings() == []
     assert (source.asked[-1], desk.feed.confirmed_at) == ('"five"', 2000.0)
 
 

@@ -130,16 +130,21 @@ class RangesFeed:
             await self._sleep(self._pause(failures))
 
     def warnings(self) -> list[str]:
-        """That the list in use is the built-in one, and why; otherwise empty."""
-        if self.current is None or not self.current.built_in:
-            return []
-        why = self.problem or "it is being fetched"
-        text = (
-            f"the built-in list of prefixes of {self.current.date} is used until regions.source "
-            f"has been fetched ({why}); clients whose addresses AWS has moved since are redirected "
-            "to another region"
-        )
-        return [text]
+        """What is wrong with the list in use, its source and its copy on disk; empty if nothing."""
+        found = [self.cache_problem] if self.cache_problem else []
+        if self.current is not None and self.current.built_in:
+            why = self.problem or "it is being fetched"
+            found.append(
+                f"the built-in list of prefixes of {self.current.date} is used until "
+                f"regions.source has been fetched ({why}); clients whose addresses AWS has moved "
+                "since are redirected to another region"
+            )
+        elif self.problem:
+            effect = (
+                f"that of {self.current.date} stays in use" if self.current else "there is none"
+            )
+            found.append(f"regions.source gave no usable list ({self.problem}); {effect}")
+        return found
 
     def _pause(self, failures: int) -> float:
         """Seconds to the next refresh; jitter keeps a fleet from asking at one time."""
@@ -212,14 +217,14 @@ class RangesFeed:
         try:
             await asyncio.to_thread(work, *arguments)
         except OSError as error:
-            if not self.cache_problem:
-                _log.warning(
-                    "regions.cache: no copy is kept on disk: %s: %s; let this process write there, "
-                    "or set another file",
-                    error.filename or self._settings.cache,
-                    error.strerror or error,
-                )
-            self.cache_problem = error.strerror or str(error)
+            why = f"{error.filename or self._settings.cache}: {error.strerror or error}"
+            is_known = bool(self.cache_problem)
+            self.cache_problem = (
+                f"regions.cache: no copy is kept on disk: {why}; let this process write there, or "
+                "set another file"
+            )
+            if not is_known:
+                _log.warning("%s", self.cache_problem)
             return False
         self.cache_problem = ""
         return True
@@ -277,8 +282,5 @@ async def update(
         feed.adopt(stored)
     result = await feed.refresh(force=force)
     if result.good and feed.cache_problem:
-        raise ConfigError(
-            f"regions.cache: {settings.cache} cannot be written: {feed.cache_problem}; write the "
-            "path of a file in a folder that this user can write to"
-        )
+        raise ConfigError(feed.cache_problem)
     return RangesUpdate(result, feed.current, feed.problem)
