@@ -230,7 +230,9 @@ async def test_the_series_do_not_grow_with_what_clients_send(serve: Serve) -> No
         assert served.series() == before
 
 
-async def test_over_the_limit_of_connections_a_client_is_told_503(serve: Serve) -> None:
+async def test_over_the_limit_of_connections_a_client_is_told_503(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     limited = settings(
         site={"origin": NO_ORIGIN}, client_address=TRUSTED, limits={"max_connections": 1}
     )
@@ -240,6 +242,7 @@ async def test_over_the_limit_of_connections_a_client_is_told_503(serve: Serve) 
         second = await served.connect()
         assert (await second.answer()).status == 503
         assert await second.rest() == b""
+        assert "1 connections are open, this worker's part of limits.max_conn" in caplog.text
         assert (await first.get("/a.tar.gz", client_at(EAST))).status == 301
 
 

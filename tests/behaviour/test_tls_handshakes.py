@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    import pytest
+
     from tests.serving import Client, Serve, Served
 
 HELLO = b"\x16\x03\x01\x02\x00\x01"
@@ -35,7 +37,7 @@ async def silent(served: Served, count: int, *pieces: bytes) -> Sequence[Client]
 
 
 async def test_connections_in_their_handshake_count_and_further_ones_are_closed(
-    serve: Serve, tmp_path: Path
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tls, limited = with_tls(tmp_path, max_connections=10)
     async with serve(limited) as served:
@@ -43,6 +45,7 @@ async def test_connections_in_their_handshake_count_and_further_ones_are_closed(
         assert (await served_one.get("/a.tar.gz", client_at(EAST))).status == 301
         clients = [*await silent(served, 20), *await silent(served, 10, HELLO)]
         await until(lambda: served.count("nearbucket_connections_refused_total") == 21)
+        assert "10 connections are open, this worker's part of limits.max_conn" in caplog.text
         assert served.open_connections() == 10
         ended = [client for client in clients if client.reader.at_eof() or await ends(client)]
         assert len(ended) == 21

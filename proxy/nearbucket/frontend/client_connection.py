@@ -118,7 +118,7 @@ class ClientConnection:
         context.connections.add(self)
         context.counters.connections += 1
         if len(context.connections) > context.max_connections:
-            context.counters.add("nearbucket_connections_refused_total")
+            context.refuse_connection()
             self._transport.write(TOO_MANY_CONNECTIONS)
             self._close()
 

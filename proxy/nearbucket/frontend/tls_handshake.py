@@ -41,7 +41,7 @@ class TlsHandshake(asyncio.Protocol):
         """A client connected; over ``limits.max_connections`` it is closed without a handshake."""
         context = self._context
         if len(context.connections) + len(context.handshakes) >= context.max_connections:
-            context.counters.add("nearbucket_connections_refused_total")
+            context.refuse_connection()
         else:
             with contextlib.suppress(OSError):  # no descriptor is free, which ``FileLimit`` logs
                 # One of our own: the transport closes its own, and has read nothing yet.

@@ -193,6 +193,14 @@ class WorkerContext:
         replicas = self.decider.replicas
         return replicas is not None and replicas.took_back(site, region)
 
+    def refuse_connection(self) -> None:
+        """Count and log a connection over ``limits.max_connections``."""
+        self.counters.add("nearbucket_connections_refused_total")
+        self.warnings.warn(
+            f"{self.max_connections} connections are open, this worker's part of "
+            "limits.max_connections: further ones are refused"
+        )
+
     def on_connection_lost(
         self, connection: OpenConnection, transport: asyncio.Transport, *, is_cut: bool
     ) -> None:
