@@ -138,7 +138,7 @@ def test_every_alert_is_made_to_fire_and_to_stay_silent() -> None:
 
 def test_an_alert_on_a_share_has_a_least_number() -> None:
     on_shares = [rule for rule in ALERTS if re.search(r"/\s*(sum|\()", rule["expr"])]
-    assert len(on_shares) == 7
+    assert len(on_shares) == 8
     for rule in on_shares:
         assert re.search(r"and\s+sum.*\(increase\(.*\)\) >=? \d+", rule["expr"]), rule["alert"]
 
