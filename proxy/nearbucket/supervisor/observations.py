@@ -44,7 +44,8 @@ class Observations:
         """Begin at a Unix time, when nothing is counted yet."""
         self.started = now
         self.history = TrafficHistory(now)
-        self._estimate = MonthEstimate(now)
+        self._began = time.monotonic()  # the clock may be set meanwhile
+        self._estimate = MonthEstimate(self._began)
         self._target_times = TargetTimes()
         self._savings = Savings(now)
         self._high_water = HighWater()
@@ -68,7 +69,7 @@ class Observations:
         values = self._savings.priced(values, now)
         values["nearbucket_verification_usd_total"] = verification_usd(values, self._tariff)
         self.history.add(now, values)
-        self._estimate.add(now, values)
+        self._estimate.add(time.monotonic(), values)
         return values
 
     def held(self, values: Values) -> Values:
@@ -89,6 +90,7 @@ class Observations:
         """What ``/api/status`` shows of it."""
         return Past(
             self.started,
+            time.monotonic() - self._began,
             self._target_times,
             reloads,
             merged(copy for worker in workers for copy in worker.missing_copies),

@@ -138,7 +138,7 @@ def documents(**prices: Any) -> Documents:
         Reload(NOW - 9000, REFUSED, "19c6258cf5ac", "nearbucket.yaml:14: sites.0.redirect.mode: "
                "'shadows' is none of on, shadow, off"),
     ]  # fmt: skip
-    past = Past(began, times, reloads, missing, estimate.figures(chosen, savings))
+    past = Past(began, RUN, times, reloads, missing, estimate.figures(chosen, savings))
     status = status_of(
         snapshot(chosen, workers=2), values, reasons=(), refused=None, warm_up=None, warnings=(),
         down={(site, "eu-west-1"): WHY}, stuck_clients=(), past=past,

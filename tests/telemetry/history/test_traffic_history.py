@@ -48,6 +48,23 @@ def test_what_was_counted_between_two_steps_is_in_one_interval() -> None:
     assert whole.of("redirects") == {"us-west-2": 21}
 
 
+@pytest.mark.parametrize(
+    ("back", "counted"), [pytest.param(25, 36, id="a-little"), pytest.param(500, 4, id="far")]
+)
+def test_a_clock_that_is_set_back_hides_nothing_that_comes_later(back: int, counted: int) -> None:
+    history = TrafficHistory(START)
+    for step in (10, 20, 30):
+        history.add(START + step, values(step))
+    now = START + 30 - back
+    assert history.is_due(now)
+    history.add(now, values(31))
+    history.add(now + 10, values(35))
+    assert all(each.seconds > 0 for each in history.intervals("hour"))
+    whole = history.whole("hour")
+    assert whole.of("redirects") == {"us-west-2": counted}
+    assert whole.begin == history.began == min(START, now)
+
+
 def test_bypasses_of_a_region_are_added_up_over_their_reasons_and_sites() -> None:
     history = TrafficHistory(START)
     counted: Values = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearbucket import __version__
@@ -42,6 +41,7 @@ class Past(NamedTuple):
 
     Attributes:
         started: Unix time of the start.
+        uptime: Seconds since then.
         targets: Since when targets are up or down.
         reloads: The last reloads.
         missing_copies: Objects that were asked for most and that targets lack.
@@ -49,6 +49,7 @@ class Past(NamedTuple):
     """
 
     started: float
+    uptime: float
     targets: TargetTimes
     reloads: Iterable[Reload]
     missing_copies: Sequence[MissingCopy]
@@ -89,7 +90,7 @@ def status_of(  # noqa: PLR0913  # one document, one call
         "reasons": list(reasons),
         "warnings": list(warnings),
         "started": utc_text(past.started),
-        "uptime_seconds": round(time.time() - past.started, 1),
+        "uptime_seconds": round(past.uptime, 1),
         "workers": {
             "serving": values["nearbucket_workers"][()],
             "configured": snapshot.workers,

@@ -60,7 +60,7 @@ class MonthFigures(NamedTuple):
 
 
 class MonthEstimate:
-    """The counters at the beginning of each of the last hours, and now."""
+    """The counters at the beginning of each of the last hours, and now. All times are monotonic."""
 
     def __init__(self, now: float) -> None:
         """Begin, when nothing is counted yet."""

@@ -1,7 +1,8 @@
 """Traffic over time, kept in memory: the last hour, day and week.
 
 Each window is a ring of the counters' values at its steps. What happened between two steps is the
-difference of their values, so no interval is counted twice or lost when a step comes late.
+difference of their values, so no interval is counted twice or lost when a step comes late. When
+the clock is set back, the values of later times are dropped.
 """
 
 from __future__ import annotations
@@ -116,16 +117,19 @@ class TrafficHistory:
 
     def add(self, now: float, values: Values) -> None:
         """Note the metrics of now; a window keeps the first that it gets in each of its steps."""
-        before = self._now[0]
         self._now = sample = now, self._row(values)
+        self.began = min(self.began, now)
         for name, window in WINDOWS.items():
-            if now // window.step > before // window.step:
-                self._rings[name].append(sample)
+            ring = self._rings[name]
+            while ring and ring[-1][0] > now:
+                ring.pop()
+            if not ring or now // window.step > ring[-1][0] // window.step:
+                ring.append(sample)
 
     def is_due(self, now: float) -> bool:
         """Whether the shortest step has begun anew since the last values."""
         step = WINDOWS["hour"].step
-        return now // step > self._now[0] // step
+        return now // step != self._now[0] // step
 
     def intervals(self, name: str) -> Iterator[Interval]:
         """The intervals of a window, oldest first; the last one is not complete."""
