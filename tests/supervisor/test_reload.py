@@ -64,6 +64,20 @@ async def test_reloads_of_a_signal_and_of_a_change_take_turns(
     assert [line.endswith("no setting has changed") for line in found] == [False, True]
 
 
+async def test_of_many_signals_during_a_reload_one_more_reload_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "nearbucket.yaml"
+    worker = Worker()
+    async with supervised(file, worker) as supervisor:
+        first = asyncio.create_task(supervisor.reload())
+        await asyncio.sleep(0)  # it has read the file
+        write(file, "off")
+        await asyncio.gather(first, *(supervisor.reload() for _ in range(20)))
+        assert supervisor.settings.sites[0].redirect.mode == "off"
+        reloads = (await supervisor.figures())["nearbucket_config_reloads_total"]
+        assert reloads == {("applied",): 2, ("refused",): 0}
+    assert worker.modes == ["on", "on", "off"]
+
+
 async def test_a_worker_that_is_slow_to_refuse_a_reload_counts_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

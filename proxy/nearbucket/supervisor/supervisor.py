@@ -106,7 +106,7 @@ class Supervisor:
         self._origin_check = OriginCheck(self._pool.credentials)
         self._listings = BucketListings(self._pool)
         self._swapping, self._reloading_in_turn = asyncio.Lock(), asyncio.Lock()
-        self._reloads = ReloadHistory()
+        self._reloads, self._reload_waits = ReloadHistory(), False  # waits for its turn
         pair, tls = snapshot.certificate, self.settings.listen.tls
         self._certificate = CertificateWatch(tls, pair) if tls and pair else None
         self._needs_restart: str | None = None
@@ -225,7 +225,11 @@ class Supervisor:
         Settings that are read only at the start stay as they are. The rest is applied all the same:
         a target may have to be switched off at once.
         """
+        if self._reload_waits:  # it will read the same
+            return
+        self._reload_waits = True
         async with self._reloading_in_turn:  # a signal, and a change that is seen meanwhile
+            self._reload_waits = False
             before = self.settings
             try:
                 read = load(await self._config.read())
