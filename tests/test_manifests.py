@@ -130,3 +130,7 @@ def test_systemd_opens_the_default_ports_and_waits_for_the_drain() -> None:
     assert ports == [defaults.listen.port, defaults.admin.port]
     (stop,) = _values(".service", "TimeoutStopSec")
     assert int(stop) > type(SETTINGS.limits)().drain_timeout
+
+
+def test_systemd_leaves_a_worker_that_ran_out_of_memory_to_the_supervisor() -> None:
+    assert _values(".service", "OOMPolicy") == ["continue"]
