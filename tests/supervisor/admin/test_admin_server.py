@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from nearbucket.supervisor.admin.admin_server import AdminServer
+from tests.serving import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,14 +21,23 @@ async def broken(_request: web.Request) -> web.Response:
     raise LookupError("a fault of ours")
 
 
+async def large(_request: web.Request) -> web.Response:
+    return web.Response(body=bytes(64 << 20))
+
+
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
+async def server() -> AsyncIterator[AdminServer]:
     application = web.Application()
-    application.add_routes([web.get("/broken", broken)])
-    server = AdminServer(socket.create_server(("127.0.0.1", 0)), application)
-    await server.start()
-    yield server.address[1]
-    await server.close()
+    application.add_routes([web.get("/broken", broken), web.get("/large", large)])
+    made = AdminServer(socket.create_server(("127.0.0.1", 0)), application)
+    await made.start()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def port(server: AdminServer) -> int:
+    return int(server.address[1])
 
 
 async def status(port: int, head: bytes) -> bytes:
@@ -60,3 +70,12 @@ async def test_a_fault_of_our_own_is_logged(port: int, caplog: pytest.LogCapture
     assert await status(port, b"GET /broken HTTP/1.1\r\nHost: localhost\r\n\r\n") == b"500"
     (record,) = (each for each in caplog.records if each.levelno == logging.ERROR)
     assert "a fault of ours" in str(record.exc_info)
+
+
+async def test_a_client_that_does_not_read_does_not_hold_up_the_end(server: AdminServer) -> None:
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    async with asyncio.timeout(PATIENCE):
+        await server.close()
+    writer.close()

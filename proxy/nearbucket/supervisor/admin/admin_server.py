@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 if TYPE_CHECKING:
     import socket
 
-LAST_REQUESTS = 0.25  # seconds for the requests of connections that are accepted already
+LAST_REQUESTS = 0.25  # seconds for requests in progress at the end; some clients never read
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,9 @@ class AdminServer:
     def __init__(self, listener: socket.socket, application: web.Application) -> None:
         self.listener = listener
         self.address = listener.getsockname()[:2]
-        self._runner = web.AppRunner(application, access_log=None, logger=_log)
+        self._runner = web.AppRunner(
+            application, access_log=None, logger=_log, shutdown_timeout=LAST_REQUESTS
+        )
         self._site: web.SockSite | None = None
 
     async def start(self) -> None:
