@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from typing import Annotated
+import os
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -12,6 +13,10 @@ from nearbucket.cli.output import NEEDS_ATTENTION, Config, exit_code
 from nearbucket.config.file import load
 from nearbucket.errors import ProxyError
 from nearbucket.s3.sdk.direct_access import refuse_variables
+
+if TYPE_CHECKING:
+    from nearbucket.supervisor.supervisor import Supervisor
+    from nearbucket.telemetry.process_log import ProcessLog
 
 _log = logging.getLogger(__name__)
 
@@ -51,13 +56,22 @@ def serve(
         snapshot = snapshot_of(settings, stored.ranges if stored else None, certificate)
         workers = launch(snapshot, take_over=take_over)
         log.start()
-        try:
-            complete = uvloop.run(Supervisor(config, snapshot, workers, stored).run())
-        except Exception as error:  # standard error may have no reader: only the log may write
-            expected = isinstance(error, ProxyError | OSError)
-            _log.critical("%s", error, exc_info=None if expected else error)
-            raise typer.Exit(exit_code(error)) from None
+        uvloop.run(_run_and_exit(Supervisor(config, snapshot, workers, stored), log))
     finally:
         log.close()
-    if not complete:
-        raise typer.Exit(NEEDS_ATTENTION)
+
+
+async def _run_and_exit(supervisor: Supervisor, log: ProcessLog) -> NoReturn:
+    """Run the supervisor, and end the process.
+
+    The event loop is not closed: that would wait for threads, in which a name may be looked up that
+    no server answers for, or a file read whose network file system is gone.
+    """
+    try:
+        code = 0 if await supervisor.run() else NEEDS_ATTENTION
+    except Exception as error:  # standard error may have no reader: only the log may write
+        expected = isinstance(error, ProxyError | OSError)
+        _log.critical("%s", error, exc_info=None if expected else error)
+        code = exit_code(error)
+    log.close()
+    os._exit(code)

@@ -194,14 +194,13 @@ def _fork(
 
 def _be_worker(given: Inherited, snapshot: Snapshot, others: Iterable[socket.socket]) -> NoReturn:
     """Run a worker in the forked process, and end the process."""
-    status = 1
     gc.enable()
     try:
         for each in others:
             each.close()  # a copy of a channel would keep it open when the supervisor is gone
-        status = serve(given, snapshot)
+        serve(given, snapshot)
     finally:
-        os._exit(status)  # without the supervisor's own clean-up
+        os._exit(1)  # without the supervisor's own clean-up, if it could not begin
 
 
 def _raise_file_limit(max_connections: int, workers: int) -> None:

@@ -10,10 +10,11 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 import uvloop
 
@@ -254,8 +255,8 @@ async def _send_heartbeats(channel: Channel) -> None:
         await asyncio.sleep(HEARTBEAT)
 
 
-def serve(given: Inherited, snapshot: Snapshot | None = None) -> int:
-    """Run a worker in this process; returns the exit code.
+def serve(given: Inherited, snapshot: Snapshot | None = None) -> NoReturn:
+    """Run a worker in this process, and end the process.
 
     Args:
         given: What it has from the supervisor.
@@ -269,18 +270,28 @@ def serve(given: Inherited, snapshot: Snapshot | None = None) -> int:
     log.start()
     logging.getLogger().setLevel(logging.INFO)
     try:
-        return uvloop.run(_run(given, snapshot))
+        uvloop.run(_run_and_exit(given, snapshot, log))
     except BaseException:
         _log.exception("the worker failed")
-        return 1
-    finally:
-        log.close(LOG_PATIENCE)
+    log.close(LOG_PATIENCE)
+    os._exit(1)
+
+
+async def _run_and_exit(given: Inherited, snapshot: Snapshot | None, log: ProcessLog) -> NoReturn:
+    """Run the worker, and end the process.
+
+    The event loop is not closed: that would wait for lookups of names, which take 10 s and more
+    while no name server answers, and the worker would seem to hang.
+    """
+    code = await _run(given, snapshot)
+    log.close(LOG_PATIENCE)
+    os._exit(code)
 
 
 def main() -> None:
     """``python -m nearbucket.supervisor.worker.worker_process INHERITED``, as JSON."""
     listeners, *rest = json.loads(sys.argv[1])
-    sys.exit(serve(Inherited(tuple(listeners), *rest)))
+    serve(Inherited(tuple(listeners), *rest))
 
 
 if __name__ == "__main__":
