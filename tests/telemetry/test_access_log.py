@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,6 +118,19 @@ async def test_of_a_field_that_is_too_long_for_a_line_its_beginning_is_logged(
     assert "u" * 1000 in text
     assert "last" not in text
     assert ('"referer":"r"' if form == "json" else "\tr\t") in text
+
+
+async def test_a_socket_such_as_that_of_systemds_journal_gets_such_pieces_too() -> None:
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with reader, writer:
+        log = AccessLog("json", descriptor=writer.fileno())
+        for _ in range(50):
+            add(log, FULL)
+        await log.close()
+        writer.close()
+        pieces = list(iter(lambda: reader.recv(1 << 20), b""))
+    assert b"".join(pieces) == 50 * json_line(FULL)
+    assert all(len(piece) <= PIPE_BUF and piece.endswith(b"\n") for piece in pieces)
 
 
 async def test_a_file_gets_everything(tmp_path: Path) -> None:

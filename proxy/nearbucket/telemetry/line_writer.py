@@ -19,7 +19,7 @@ from nearbucket.telemetry.log_format import MAX_LINE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PIECE = 1 << 20  # bytes of one write, if the descriptor is not a pipe
+_PIECE = 1 << 20  # bytes of one write, if the descriptor is neither a pipe nor a socket
 
 
 class Piece(NamedTuple):
@@ -43,7 +43,7 @@ class LineWriter:
         self.failure: str | None = None
         self._name = name
         self._descriptor = descriptor
-        self._limit = MAX_LINE if _is_pipe(descriptor) else _PIECE
+        self._limit = MAX_LINE if _is_pipe_or_socket(descriptor) else _PIECE
         self._batches: queue.SimpleQueue[Sequence[Piece] | None] = queue.SimpleQueue()
         self._given = 0  # lines that the thread has got; only callers add to it
         self._finished = 0  # lines that it has written or lost; only the thread adds to it
@@ -125,11 +125,13 @@ class LineWriter:
         return False
 
 
-def _is_pipe(descriptor: int) -> bool:
+def _is_pipe_or_socket(descriptor: int) -> bool:
+    """Whether a long write can be mixed with those of other processes. systemd gives a socket."""
     try:
-        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        mode = os.fstat(descriptor).st_mode
     except OSError:
         return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def _pieces(lines: Sequence[bytes], limit: int) -> list[Piece]:
