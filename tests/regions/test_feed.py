@@ -303,9 +303,16 @@ async def test_without_network_at_start_the_copy_on_disk_serves(
     nowhere = settings.model_copy(update={"source": f"http://127.0.0.1:{unused_tcp_port}/"})
     settings.cache.parent.mkdir()
     settings.cache.write_bytes(listed(3))
+    os.utime(settings.cache, (500.0, 500.0))
     desk = Desk(nowhere)
     assert await desk.feed.refresh() is RefreshResult.FAILED
-    assert (desk.tokens, desk.feed.confirmed_at) == ([3], settings.cache.stat().st_mtime)
+    assert (desk.tokens, desk.feed.confirmed_at) == ([3], 500.0)
+
+
+async def test_a_copy_of_a_clock_that_was_ahead_counts_as_confirmed_now(settings: Regions) -> None:
+    await Desk(settings).feed.refresh()
+    os.utime(settings.cache, (9000.0, 9000.0))
+    assert Desk(settings).feed.confirmed_at == 1000.0
 
 
 @pytest.mark.parametrize(
@@ -328,5 +335,6 @@ async def test_a_copy_that_cannot_be_used_costs_nothing_but_a_download(
     desk = Desk(settings)
     assert not desk.published
     assert ("regions.cache is not used" in caplog.text) is warned
+    assert "Errno" not in caplog.text
     assert await desk.feed.refresh() is RefreshResult.UPDATED
     assert desk.tokens == [5]

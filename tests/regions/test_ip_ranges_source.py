@@ -212,6 +212,14 @@ def test_a_copy_without_a_note_that_fits_is_used_without_a_mark(
     assert (cache.load().ranges.token, cache.load().mark) == (1, None)
 
 
+def test_a_copy_whose_note_names_no_source_is_not_used(tmp_path: Path) -> None:
+    cache = RangesCache(tmp_path / "list.json", "http://a/")
+    cache.save(ONE, '"one"', read_ranges(ONE))
+    (tmp_path / "list.json.meta").write_text('{"source": 5, "token": 1, "mark": "one"}')
+    with pytest.raises(RangesError, match="a copy of another source"):
+        cache.load()
+
+
 def test_a_copy_is_read_from_its_prepared_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

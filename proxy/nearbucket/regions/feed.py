@@ -51,9 +51,12 @@ def _copy(settings: Regions) -> CachedRanges | None:
         return RangesCache(settings.cache, settings.source).load()
     except FileNotFoundError:
         return None
-    except (OSError, RangesError) as error:
-        _log.warning("regions.cache is not used: %s", error)
-        return None
+    except OSError as error:
+        why = f"{settings.cache}: {error.strerror or error}"
+    except RangesError as error:
+        why = str(error)
+    _log.warning("regions.cache is not used: %s", why)
+    return None
 
 
 class RangesFeed:
@@ -106,7 +109,7 @@ class RangesFeed:
     def adopt(self, stored: CachedRanges) -> None:
         """Take a stored list for the one in use. It is not published."""
         self._note(stored.ranges, stored.mark)
-        self.confirmed_at = stored.confirmed_at
+        self.confirmed_at = min(stored.confirmed_at, self._clock())  # the clock may have been ahead
 
     async def refresh(self, *, force: bool = False) -> RefreshResult:
         """Ask the source once; with ``force`` a list that would be held back is accepted too."""

@@ -79,7 +79,7 @@ class RangesCache:
             self._prepare(path, document, ranges)  # of another version, for example
         try:
             meta = json.loads(_beside(path, "meta").read_bytes())
-            source, token, mark = without_secrets(meta["source"]), meta["token"], meta["mark"]
+            source, token, mark = without_secrets(str(meta["source"])), meta["token"], meta["mark"]
             forced = meta.get("forced") is True
         except (OSError, ValueError, TypeError, KeyError):
             return CachedRanges(ranges, None, changed, forced=False)
