@@ -1,4 +1,4 @@
-"""The end of ``nearbucket serve``."""
+"""The start and the end of ``nearbucket serve``."""
 
 from __future__ import annotations
 
@@ -6,41 +6,81 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.e2e.running import free_port
 from tests.serving import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-WITHOUT_A_DISK = """
-import sys, threading
+START = """
+import os, signal, sys, threading
+from pathlib import Path
 from nearbucket.cli.main import main
 from nearbucket.regions import ip_ranges_source
+from nearbucket.supervisor import prefork
 
-ip_ranges_source._read_changed = lambda *_: threading.Event().wait()
+file = Path(sys.argv[1])
+launched = prefork.launch
+
+def launch(*arguments, **options):
+    {during}
+    return launched(*arguments, **options)
+
+prefork.launch = launch
+{before}
 sys.argv[1:] = ["serve", "--config", sys.argv[1]]
 main()
 """
 
 
-def test_a_file_system_that_is_gone_does_not_hold_up_the_end(tmp_path: Path) -> None:
+@contextmanager
+def serving(folder: Path, before: str = "", during: str = "") -> Iterator[subprocess.Popen[str]]:
+    """The command, and what happens before it and during its start."""
     config = {
         "listen": {"host": "127.0.0.1", "port": free_port(), "workers": 1},
         "admin": {"port": free_port()},
-        "regions": {"source": str(tmp_path / "far.json"), "cache": str(tmp_path / "copy.json")},
+        "regions": {"source": str(folder / "far.json"), "cache": str(folder / "copy.json")},
         "limits": {"drain_grace": 0},
         "sites": [{"origin": {"bucket": "downloads", "region": "us-east-1"}}],
     }
-    file = tmp_path / "nearbucket.yaml"
+    file = folder / "nearbucket.yaml"
     file.write_text(json.dumps(config), encoding="utf-8")
-    command = [sys.executable, "-c", WITHOUT_A_DISK, str(file)]
+    command = [sys.executable, "-c", START.format(before=before, during=during), str(file)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stderr is not None
-            assert any("admin on " in line for line in process.stderr)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) == 0
+            yield process
         finally:
             process.kill()
+
+
+def said(process: subprocess.Popen[str], text: str) -> bool:
+    """Whether a line of the process log has the text; waits for it, or for the end."""
+    assert process.stderr is not None
+    return any(text in line for line in process.stderr)
+
+
+def test_a_file_system_that_is_gone_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    gone = "ip_ranges_source._read_changed = lambda *_: threading.Event().wait()"
+    with serving(tmp_path, before=gone) as process:
+        assert said(process, "admin on ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_signal_to_reload_during_the_start_is_obeyed_after_it(tmp_path: Path) -> None:
+    with serving(tmp_path, during="os.kill(os.getpid(), signal.SIGHUP)") as process:
+        assert said(process, "configuration reloaded")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_configuration_that_changes_during_the_start_is_loaded_after_it(tmp_path: Path) -> None:
+    changing = 'file.write_text(file.read_text().replace("downloads", "others"))'
+    with serving(tmp_path, during=changing) as process:
+        assert said(process, "sites.*.origin.bucket: downloads -> others")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nearbucket.config.file import load
 from nearbucket.policy.explain import ExplainQuery, Explanation
+from nearbucket.supervisor.config_source import source_of
 from nearbucket.supervisor.ipc import (
     LAST_STATS,
     Channel,
@@ -94,7 +95,7 @@ async def supervised(file: Path, *workers: Worker) -> AsyncIterator[Supervisor]:
     first = [StartedWorker(cast("Any", worker), worker.end, StackDump()) for worker in workers]
     listeners = [socket.socket() for _ in workers]
     supervisor = Supervisor(
-        file, snapshot_of(load(file), None), PreforkedWorkers(listeners, first, 0)
+        source_of(file), snapshot_of(load(file), None), PreforkedWorkers(listeners, first, 0)
     )
     pool = supervisor._pool
     pool.start()

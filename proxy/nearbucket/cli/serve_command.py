@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -36,16 +37,21 @@ def serve(
 
     Exit code 1 if the drain had to cut answers.
     """
+    # Until the supervisor reloads at it: by default it would end the process, which systemd takes
+    # for a clean end. Workers ignore it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     gc.disable()  # the supervisor enables it when it is ready; there is little garbage before
     import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 
     from nearbucket.regions.feed import stored_list  # noqa: PLC0415
+    from nearbucket.supervisor.config_source import source_of  # noqa: PLC0415
     from nearbucket.supervisor.prefork import launch  # noqa: PLC0415
     from nearbucket.supervisor.snapshot import snapshot_of  # noqa: PLC0415
     from nearbucket.supervisor.sockets.listener_tls import read_key_pair  # noqa: PLC0415
     from nearbucket.supervisor.supervisor import Supervisor  # noqa: PLC0415
     from nearbucket.telemetry.process_log import ProcessLog  # noqa: PLC0415
 
+    source = source_of(config)  # before it is read: a change from then on is a reload
     settings = load(config)
     refuse_variables(settings)
     log = ProcessLog(settings.log.format, "supervisor")
@@ -56,7 +62,7 @@ def serve(
         snapshot = snapshot_of(settings, stored.ranges if stored else None, certificate)
         workers = launch(snapshot, take_over=take_over)
         log.start()
-        uvloop.run(_run_and_exit(Supervisor(config, snapshot, workers, stored), log))
+        uvloop.run(_run_and_exit(Supervisor(source, snapshot, workers, stored), log))
     finally:
         log.close()
 

@@ -25,7 +25,6 @@ from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.supervisor.admin.status import origins_down, status_of
 from nearbucket.supervisor.bucket_listings import LISTED_BY, BucketListings
-from nearbucket.supervisor.config_source import source_of
 from nearbucket.supervisor.config_warnings import regions_without_prefixes, warn_of_targets
 from nearbucket.supervisor.observations import (
     LIST_REQUESTS,
@@ -54,12 +53,12 @@ from nearbucket.version import version_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nearbucket.config.file import ConfigFile
     from nearbucket.config.settings import Settings
     from nearbucket.policy.engine import Engine
     from nearbucket.policy.explain import ExplainQuery, Explanation
     from nearbucket.regions.ip_ranges import Ranges
     from nearbucket.regions.ip_ranges_source import CachedRanges
+    from nearbucket.supervisor.config_source import ConfigSource
     from nearbucket.supervisor.prefork import PreforkedWorkers
     from nearbucket.supervisor.snapshot import Snapshot
     from nearbucket.supervisor.sockets.listener_tls import KeyPair
@@ -81,7 +80,7 @@ class Supervisor:
 
     def __init__(
         self,
-        config: ConfigFile | None,
+        config: ConfigSource,
         snapshot: Snapshot,
         workers: PreforkedWorkers,
         stored: CachedRanges | None = None,
@@ -94,7 +93,7 @@ class Supervisor:
             workers: The first worker processes.
             stored: The stored list.
         """
-        self._config = source_of(config)
+        self._config = config
         self._address = workers.listeners[0].getsockname()[:2]
         self._observations = Observations(time.time())
         self._use(snapshot, engine_of(snapshot))
