@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 START = """
 import os, signal, sys, threading
 from pathlib import Path
-from nearbucket.cli.main import main
+from nearbucket.__main__ import run
 from nearbucket.regions import ip_ranges_source
 from nearbucket.supervisor import prefork
 
@@ -33,7 +34,7 @@ def launch(*arguments, **options):
 prefork.launch = launch
 {before}
 sys.argv[1:] = ["serve", "--config", sys.argv[1]]
-main()
+run()
 """
 
 
@@ -51,9 +52,12 @@ def serving(folder: Path, before: str = "", during: str = "") -> Iterator[subpro
     file.write_text(json.dumps(config), encoding="utf-8")
     command = [sys.executable, "-c", START.format(before=before, during=during), str(file)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = threading.Timer(PATIENCE, process.kill)
+        deadline.start()
         try:
             yield process
         finally:
+            deadline.cancel()
             process.kill()
 
 

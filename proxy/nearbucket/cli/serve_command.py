@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -37,9 +36,6 @@ def serve(
 
     Exit code 1 if the drain had to cut answers.
     """
-    # Until the supervisor reloads at it: by default it would end the process, which systemd takes
-    # for a clean end. Workers ignore it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     gc.disable()  # the supervisor enables it when it is ready; there is little garbage before
     import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 

@@ -56,7 +56,7 @@ class Shutdown:
         loop.add_signal_handler(signal.SIGTERM, self.requested.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which the command has blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # see ``__main__.py``
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             loop.add_signal_handler(number, _ignore, number.name)
 
