@@ -203,10 +203,11 @@ def test_files_without_a_request_have_a_page() -> None:
 def test_a_page_without_a_recommendation_has_no_bill_after_and_no_block_to_paste() -> None:
     without = replace(made_report(), recommendation=None, notes=())
     page = Page(render(without, "html"))
-    assert page.shown().count("No policy was asked for.") == 2  # above, and in the policy's section
+    assert page.shown().count("No policy was asked for.") == 2
     why = "No policy is recommended: the best one would save less than 5 USD a month."
     shown = Page(render(replace(without, notes=("Other.", why)), "html")).shown()
-    assert shown.count(why) == 3
+    assert shown.count(why) == 2
+    assert "with the recommended policy" not in shown
     assert "policy was asked for" not in shown
     assert "bill-chart" not in page.values("id")
     assert "yaml" not in page.values("id")

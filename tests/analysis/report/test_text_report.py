@@ -127,3 +127,27 @@ def test_a_report_without_a_recommendation_names_the_policy_that_is_compared() -
     assert "No policy was asked for." in text
     assert "$1,759" in text
     assert "Policy to paste" not in text
+
+
+def test_a_terminal_says_once_why_there_is_no_policy_and_shows_no_empty_table() -> None:
+    why = "No policy is recommended: no evidence for us-west-2."
+    report = made_report()
+    report = replace(
+        report,
+        recommendation=None,
+        notes=("Other.", why),
+        counts=replace(report.counts, networks=()),
+        next_regions=(),
+    )
+    text = render(report, "text", width=80)
+    assert text.count(why) == 1
+    assert "! Other." in text
+    assert "Heaviest networks" not in text
+    assert "One bucket more" not in text
+
+
+@pytest.mark.parametrize("width", range(60, 120))
+def test_no_line_begins_with_a_percent_sign(width: int) -> None:
+    lines = render(made_report(), "text", width=width).splitlines()
+    assert not [line for line in lines if line.lstrip().startswith("%")]
+    assert any(" %" in line for line in lines)

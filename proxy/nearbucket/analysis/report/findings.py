@@ -144,6 +144,12 @@ def no_policy(report: Report) -> str:
     return next(told, "No policy was asked for.")
 
 
+def other_notes(report: Report) -> list[str]:
+    """The notes that the headline does not say."""
+    said = headline(report)
+    return [note for note in report.notes if note not in said]
+
+
 def headline(report: Report) -> list[str]:
     """What is paid now, and what can be saved, in one sentence each."""
     bill, whole = report.bill, report.counts.bytes

@@ -30,6 +30,7 @@ from nearbucket.analysis.report.findings import (
     doubt,
     host_name,
     how_computed,
+    other_notes,
     place,
     result_name,
 )
@@ -135,11 +136,12 @@ def _range(found: Recommendation, bill: float) -> Html:
 
 def notes(report: Report) -> Part:
     """Sentences that a reader must see first."""
-    if not report.notes:
+    found = other_notes(report)
+    if not found:
         return None
     return element(
         "aside",
-        element("ul", [element("li", with_options(harmless(note, 600))) for note in report.notes]),
+        element("ul", [element("li", with_options(harmless(note, 600))) for note in found]),
         aria_label="Read this first",
     )
 

@@ -192,9 +192,10 @@ def geographies_table(report: Report) -> Part:
     if not bill.gb_month:
         return None
     removed = found.gb_month if found else {}
-    columns = (Column("edge in"), Column("now", "n"), Column("with the recommended policy", "n"))
+    after = [Column("with the recommended policy", "n")] if found else []
+    columns = (Column("edge in"), Column("now", "n"), *after)
     rows = [
-        (name, volume(gb * GB), volume((gb - removed.get(name, 0)) * GB) if found else "")
+        (name, volume(gb * GB), volume((gb - removed.get(name, 0)) * GB))[: len(columns)]
         for name, gb in sorted(bill.gb_month.items(), key=lambda pair: -pair[1])
     ]
     return [

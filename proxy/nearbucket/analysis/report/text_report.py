@@ -20,6 +20,7 @@ from nearbucket.analysis.report.findings import (
     bill_steps,
     headline,
     how_computed,
+    other_notes,
     scope_text,
     surprise,
     title,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _LINE = 10_000
 """Characters of a text of a log in a pipe."""
+_NO_BREAK = "\ue000"
+"""Stands for a space at which no line ends. Text of a log never has it: it is not printable."""
 _DAYS = 31
 """Days that a terminal lists at most."""
 _MAPS = {"left_out", "by_region", "gb_month"}
@@ -56,7 +59,8 @@ def as_text(report: Report, *, width: int | None, colour: bool) -> str:
         _environ={},
     )
     _show(console, report)
-    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+    shown = out.getvalue().replace(_NO_BREAK, " ")
+    return "".join(f"{line.rstrip()}\n" for line in shown.splitlines())
 
 
 def _facts(name: str, value: Any) -> Iterator[list[str]]:
@@ -105,10 +109,10 @@ def _show(console: Console, report: Report) -> None:
     console.print(Text(scope_text(report), style="dim"))
     console.print()
     now, *then = headline(report)
-    console.print(Text(now))
-    console.print(Text(" ".join(then), style="bold"))
-    for note in report.notes:
-        console.print(Text(f"! {harmless(note, 600)}", style="yellow"))
+    console.print(_prose(now))
+    console.print(_prose(" ".join(then), "bold"))
+    for note in other_notes(report):
+        console.print(_prose(f"! {harmless(note, 600)}", "yellow"))
     if not report.counts.requests:
         return
     if bill_steps(report):
@@ -122,7 +126,7 @@ def _show(console: Console, report: Report) -> None:
         _print(console, table)
     _heading(console, "How this is computed")
     for sentence in how_computed(report):
-        console.print(Padding(Text(f"- {sentence}"), (0, 0, 0, 2)))
+        console.print(Padding(_prose(f"- {sentence}"), (0, 0, 0, 2)))
     for table in tables.left_out(report):
         _print(console, table)
 
@@ -136,7 +140,12 @@ def _policy(console: Console, report: Report) -> None:
         for line in found.yaml.splitlines():
             console.print(Text(f"  {visible(line)}", style="cyan"), soft_wrap=True)
     _heading(console, "Who would notice")
-    console.print(Padding(Text(surprise(report)), (0, 0, 0, 2)))
+    console.print(Padding(_prose(surprise(report)), (0, 0, 0, 2)))
+
+
+def _prose(text: str, style: str = "") -> Text:
+    """Text that may be folded, but not before a percent sign."""
+    return Text(text.replace(" %", f"{_NO_BREAK}%"), style)
 
 
 def _heading(console: Console, text: str) -> None:
@@ -145,7 +154,9 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _print(console: Console, made: TextTable) -> None:
-    """A table under its heading; the first column takes what is left of the width, and folds."""
+    """A table with rows under its heading; the first column takes what is left of the width."""
+    if not made.rows:
+        return
     _heading(console, made.title)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in made.columns:
@@ -157,5 +168,5 @@ def _print(console: Console, made: TextTable) -> None:
             overflow="fold",
         )
     for row in made.rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(_prose(cell) for cell in row))
     console.print(Padding(table, (0, 0, 0, 2)))
