@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import inspect
 import json
 import os
 import pty
@@ -11,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from nearbucket.version import version_text
 from tests.build import COMMAND, WEST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cli.conftest import Run
@@ -96,6 +98,34 @@ def test_wrong_use_ends_with_2_and_nothing_on_standard_output(
     code, out, err = nearbucket(*arguments)
     assert (code, out) == (2, "")
     assert err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--config a.yaml serve", "No such option: --config; options follow the command:"),
+        ("config --json show", " config COMMAND …"),
+        ("--verison", "No such option: --verison (Possible options: --version)"),
+        ("analyze --format pdf logs", "'--format': 'pdf' is not one of 'text', 'json', 'html'."),
+    ],
+)
+def test_an_option_that_is_misplaced_or_has_a_wrong_value_is_explained(
+    nearbucket: Run, arguments: str, said: str
+) -> None:
+    code, out, err = nearbucket(*arguments.split())
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.replace("│", " ").split())
+
+
+def test_help_is_folded_by_the_terminal_alone() -> None:
+    def texts(command: Any) -> Iterator[str]:
+        yield inspect.cleandoc(command.help)
+        for each in getattr(command, "commands", {}).values():
+            yield from texts(each)
+
+    found = [text.split("\n\n")[1:] for text in texts(cli.command_line())]
+    assert any(found)
+    assert not [each for paragraphs in found for each in paragraphs if "\n" in each]
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,9 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
 ) -> None:
     """Write the policy as a CloudFront Function with its KeyValueStore.
 
-    DIR gets function.js, store.json, event.json for a test, and README.txt with the commands for
-    AWS. Rules that are unsafe to leave out are refused with exit code 2, unless --without names
-    them.
+    DIR gets function.js, store.json, event.json for a test, and README.txt with AWS's commands.
+
+    Rules that are unsafe to leave out are refused with exit code 2, unless --without names them.
     """
     settings = load(config)
     with _naming(name_of(config)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from typer.core import TyperGroup
 from nearbucket.errors import ProxyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 COMMANDS = {
     "serve": ("serve_command", ["serve --config nearbucket.yaml"]),
@@ -57,16 +58,30 @@ _WrongUse: Any = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
-    """The subcommands; those that have ``--config`` name it where the file is given without it."""
+    """The subcommands; errors of arguments say where a misplaced one belongs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _cures():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _cures():
             return super().invoke(ctx)
-        except _WrongUse as error:
-            options = error.ctx.command.params if error.ctx else ()
-            if "extra argument" in error.message and "config" in {each.name for each in options}:
-                error.message += "; a configuration is given as --config FILE"
-            raise
+
+
+@contextmanager
+def _cures() -> Iterator[None]:
+    try:
+        yield
+    except _WrongUse as error:
+        error.message = error.message.removeprefix("Value error, ")  # Pydantic's, of a choice
+        command = error.ctx.command if error.ctx else None
+        options = {each.name for each in command.params} if command else ()
+        if "extra argument" in error.message and "config" in options:
+            error.message += "; a configuration is given as --config FILE"
+        if isinstance(command, TyperGroup) and getattr(error, "possibilities", None) == []:
+            error.message += f"; options follow the command: {error.ctx.command_path} COMMAND …"
+        raise
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001  # Typer's callback signature
