@@ -70,6 +70,8 @@ def test_a_file_that_is_there_is_kept(nearbucket: Run) -> None:
         ("--bucket", "No_Bucket", "--bucket: 'No_Bucket' is not a bucket name"),
         ("--region", "us east", "--region: 'us east' is not"),
         ("--target", "us-west-2=x", "--target: 'x' is not a bucket name"),
+        ("--target", "us-west-2:mirror", "'us-west-2:mirror' has a colon; write us-west-2=mirror"),
+        ("--target", "us-wset-2", "is not an AWS region; did you mean us-west-2?\n"),
         ("--target", "=mirror", "--target: '' is not"),
         ("--target", "", "--target: '' is not"),
         ("--host", "a b: [", "--host: 'a b: [' is not a host name"),
@@ -116,7 +118,7 @@ def test_a_missing_folder_is_an_error_about_the_option(nearbucket: Run) -> None:
 def test_without_a_terminal_missing_options_are_named(nearbucket: Run) -> None:
     outcome = nearbucket("init", "--region", "us-east-1", stdin=b"downloads\n")
     assert outcome.code == 2
-    assert "--bucket: missing" in outcome.err
+    assert "--bucket: missing; give it, or" in outcome.err
 
 
 def answered(folder: Path, *answers: str) -> subprocess.CompletedProcess[bytes]:

@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from nearbucket.cli.output import print_error
+from nearbucket.config.aws_endpoints import known_regions, unknown_region
 from nearbucket.config.file import DEFAULT_FILE, ConfigObject, load
 from nearbucket.config.json_schema.schema import json_schema
 from nearbucket.config.sites import Site
@@ -88,7 +89,8 @@ def _site(
     asks = sys.stdin.isatty()
     missing = [name for name, value in (("--bucket", bucket), ("--region", region)) if not value]
     if missing and not asks:
-        raise ConfigError(f"{' and '.join(missing)}: missing; give them, or run it on a terminal")
+        what = "it" if len(missing) == 1 else "them"
+        raise ConfigError(f"{' and '.join(missing)}: missing; give {what}, or run it on a terminal")
     for key, values in (("bucket", [bucket]), ("region", [region]), ("host", hosts)):
         for value in values:
             if value is not None:
@@ -117,6 +119,8 @@ def _targets(texts: Sequence[str], bucket: str) -> dict[str, str]:
         if region in found:
             raise ConfigError(f"--target: {region} is given twice; give one bucket for a region")
         found[region] = name or f"{bucket}-{region}"
+        if ":" in region:
+            raise ConfigError(f"--target: {text!r} has a colon; write {text.replace(':', '=', 1)}")
         for key, value in (("region", region), ("bucket", found[region])):
             _refuse(key, value, "target")
     return found
@@ -148,6 +152,8 @@ def _asked_list(question: str, key: str) -> list[str]:
 
 def _why_not(key: str, value: str) -> str:
     """Why this cannot be the ``bucket``, ``region`` or ``host`` of a site; empty if it can."""
+    if key == "region":
+        return "" if value in known_regions() else f"{value!r} {unknown_region(value)}"
     site: dict[str, Any] = {"origin": {"bucket": "downloads", "region": "us-east-1"}}
     if key == "host":
         site["hosts"] = [value]
