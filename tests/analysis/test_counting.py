@@ -282,10 +282,10 @@ def test_a_damaged_file_costs_no_other(tmp_path: Path) -> None:
     (tmp_path / "cut.parquet").write_bytes(b"PAR1" + bytes(100))
     scope, found = counted([tmp_path])
     assert {Path(each.name).name: (each.lines > 0, each.why) for each in scope.damaged} == {
-        "bad.log": (True, "1 lines cannot be read: line 5: 1 columns, and #Fields names 33"),
+        "bad.log": (True, "1 line cannot be read: line 5: 1 columns, and #Fields names 33"),
         "cut.log.gz": (True, "its gzip data ends too early"),
         "cut.parquet": (False, _NO_PARQUET),
-        "none.log": (False, f"1 lines cannot be read: line 1: {_NO_FORMAT}"),
+        "none.log": (False, f"1 line cannot be read: line 1: {_NO_FORMAT}"),
     }  # fmt: skip
     assert found.counts.requests == scope.lines > 4
 

@@ -209,7 +209,7 @@ def test_logs_with_nothing_to_send_are_an_error(
     replayed.log.write_text("no log\n")
     with pytest.raises(ConfigError, match="there is nothing to send"):
         replay_of(replayed, str(replayed.log))
-    assert "1 lines cannot be read" in capsys.readouterr().err
+    assert "1 line cannot be read" in capsys.readouterr().err
 
 
 def test_a_pipe_is_read_for_sizes_and_for_requests(

@@ -135,7 +135,8 @@ def ranges_update(
     if not found.result.good:
         kept = "built-in list" if found.ranges and found.ranges.built_in else "copy on disk"
         stays = f"; the {kept} of {found.ranges.date} stays in use" if found.ranges else ""
-        print_error(f"{found.result}: {found.problem} ({source}){stays}")
+        named = "" if source in found.problem else f" ({source})"
+        print_error(f"{found.result}: {found.problem}{named}{stays}")
         raise typer.Exit(UNREACHABLE if found.result is RefreshResult.FAILED else NEEDS_ATTENTION)
     token = found.ranges.token if found.ranges else "-"
     typer.echo(f"{found.result}: token {token}, kept in {settings.cache}")

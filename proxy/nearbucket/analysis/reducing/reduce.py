@@ -140,7 +140,8 @@ class FileReading:
             self.failed = True
             self.damage = f"cannot be read: {error.strerror or error}"
         if not self.damage and reader.first_problem:
-            lines = f"{reader.unreadable} lines cannot be read: " if reader.unreadable else ""
+            noun = "line" if reader.unreadable == 1 else "lines"
+            lines = f"{reader.unreadable} {noun} cannot be read: " if reader.unreadable else ""
             self.damage = f"{lines}{reader.first_problem}"
 
 
