@@ -90,12 +90,13 @@ async def test_a_narrow_terminal_shows_bytes_and_time_left_in_one_line(
     assert all("downloads" in line for line in lines if line)
 
 
-def test_a_terminal_gets_tables_whose_figures_are_whole(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("host", ["*", "downloads.example.com"])
+def test_a_terminal_gets_tables_whose_names_and_figures_are_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
     regions = ["us-west-2", "us-east-2", "eu-west-1", "eu-central-1", "ap-northeast-1"]
     targets = {region: {"bucket": f"downloads-{region}"} for region in regions}
-    configured = settings(site={"hosts": ["*"], "targets": targets})
+    configured = settings(site={"hosts": [host], "targets": targets})
     reports = [
         SyncReport(each, dry_run=False) for each in steps_of(configured, (), (), delete=False)
     ]
@@ -107,6 +108,8 @@ def test_a_terminal_gets_tables_whose_figures_are_whole(
     print_reports(reports, tariff(configured.prices))
     words = capsys.readouterr().out.split()
     assert [word for word in words if word in regions] == regions
+    assert [word for word in words if word == host] == [host] * (host != "*") * len(regions)
+    assert {target["bucket"] for target in targets.values()} <= set(words)
     assert [word for word in words if word.startswith("12345")] == [
         str(each.progress.copied) for each in reports
     ]

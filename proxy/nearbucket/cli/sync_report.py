@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -42,9 +43,9 @@ _SHOWN = 20
 _OBJECT = 2_000_000
 """Bytes that an object counts besides its own, for its requests. By bytes alone, the time left
 would be far too long while small objects come first; by objects alone, while large ones do."""
-_FACT_WIDTH, _TARGET_WIDTH = 25, 17
-"""Columns of a terminal for the names of the facts and for one target, with lines between them: as
-many targets as fit have a table together."""
+_FACT_WIDTH, _FIGURE_WIDTH, _LINES = 25, 14, 3
+"""Columns of a terminal for the names of the facts, for the longest figure of a target, and for the
+lines beside it: as many targets as fit with whole words have a table together."""
 _NAME_WIDTH = 30
 """Columns of a terminal for the name of a target, before its bar."""
 _BAR_SECONDS = 0.2
@@ -193,7 +194,9 @@ def print_reports(reports: Sequence[SyncReport], tariff: Tariff) -> None:
     if not reports:
         return
     if sys.stdout.isatty():
-        fit = max(1, (Console().width - _FACT_WIDTH) // _TARGET_WIDTH)
+        words = chain.from_iterable(report.name.split() for report in reports)
+        widest = max(_FIGURE_WIDTH, *map(len, words), *(len(one["bucket"]) for one in facts))
+        fit = max(1, (Console().width - _FACT_WIDTH) // (widest + _LINES))
         for some in (slice(first, first + fit) for first in range(0, len(reports), fit)):
             columns = ("", *(report.name for report in reports[some]))
             print_table(columns, [(name, *(one[name] for one in facts[some])) for name in facts[0]])
