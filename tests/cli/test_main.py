@@ -105,6 +105,7 @@ def test_wrong_use_ends_with_2_and_nothing_on_standard_output(
     [
         ("--config a.yaml serve", "No such option: --config; options follow the command:"),
         ("config --json show", " config COMMAND …"),
+        ("serve --port 80", "--port; settings are in the configuration, or in NEARBUCKET_… var"),
         ("--verison", "No such option: --verison (Possible options: --version)"),
         ("analyze --format pdf logs", "'--format': 'pdf' is not one of 'text', 'json', 'html'."),
     ],

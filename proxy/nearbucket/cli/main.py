@@ -71,6 +71,7 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _cures() -> Iterator[None]:
+    """Adds to an error of arguments where a misplaced one belongs."""
     try:
         yield
     except _WrongUse as error:
@@ -79,8 +80,11 @@ def _cures() -> Iterator[None]:
         options = {each.name for each in command.params} if command else ()
         if "extra argument" in error.message and "config" in options:
             error.message += "; a configuration is given as --config FILE"
-        if isinstance(command, TyperGroup) and getattr(error, "possibilities", None) == []:
+        unlike_any = getattr(error, "possibilities", None) == []
+        if unlike_any and isinstance(command, TyperGroup):
             error.message += f"; options follow the command: {error.ctx.command_path} COMMAND …"
+        elif unlike_any and command and command.name == "serve":
+            error.message += "; settings are in the configuration, or in NEARBUCKET_… variables"
         raise
 
 
