@@ -246,3 +246,15 @@ async def test_an_unknown_path_is_not_found(client: TestClient[Any, Any], path: 
 async def test_nothing_can_be_changed_here(client: TestClient[Any, Any], path: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
         assert (await client.request(method, path)).status == 405
+
+
+async def test_a_page_that_is_not_there_is_answered_with_those_that_are(
+    client: TestClient[Any, Any],
+) -> None:
+    answer = await client.get("/status")
+    text = await answer.text()
+    assert answer.status == 404
+    for path in text.strip().partition("there are: ")[2].split(", "):
+        assert (await client.get(path)).status != 404
+    assert "/metrics, /healthz, /readyz, /api/status" in text
+    assert "{" not in text

@@ -120,6 +120,12 @@ def application(view: SupervisorView, names: Collection[str] = ()) -> web.Applic
             *_dashboard_routes(view),
         ]
     )
+    paths = ", ".join(each.canonical for each in app.router.resources())
+
+    async def missing(_request: web.Request) -> web.Response:
+        return web.Response(status=404, text=f"there is no such page; there are: {paths}\n")
+
+    app.router.add_get("/{path:.*}", missing)
     return app
 
 
