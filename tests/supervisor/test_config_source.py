@@ -61,24 +61,28 @@ async def test_without_a_file_the_environment_is_named(
     assert source.name == "nearbucket.yaml"
 
 
-async def test_a_file_that_is_gone_is_logged_once_and_read_again_when_it_is_back(
+async def test_a_file_that_is_gone_is_a_warning_and_read_again_when_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     file, away = tmp_path / "nearbucket.yaml", tmp_path / "away"
     file.write_text("one")
     source = source_of(file)
+    gone = f"{file} is gone; its configuration stays in use until it is back"
     file.rename(away)
     assert not any([await source.changed() for _ in range(3)])
+    assert source.problem == gone
     away.rename(file)
     assert not any([await source.changed() for _ in range(3)])
+    assert not source.problem
     file.unlink()
     assert not await source.changed()
+    assert source.problem == gone
     file.write_text("another")
     assert await source.changed()
+    assert not source.problem
     assert await source.read() == file
     assert not await source.changed()
-    gone = f"{file} is gone; its configuration stays in use until it is back"
     assert caplog.messages == [gone, f"{file} is there again, unchanged", gone]
 
 

@@ -56,8 +56,6 @@ def source_of(config: ConfigFile | None) -> ConfigSource:
 class FileSource:
     """A local file, looked at each second; the environment alone while there is none."""
 
-    problem: str | None = None
-
     def __init__(self, path: Path | None) -> None:
         """Take the file's present state as known.
 
@@ -69,6 +67,7 @@ class FileSource:
         self.name = name_of(path)
         self._stamp = _stamp(self._file)
         self._is_there = self._stamp is not None
+        self.problem: str | None = None
 
     async def changed(self) -> bool:
         """Whether the file was written or replaced; a file that is gone changes nothing."""
@@ -76,11 +75,14 @@ class FileSource:
         was_there, self._is_there = self._is_there, stamp is not None
         if stamp is None:
             if was_there:
-                _log.warning(
-                    "%s is gone; its configuration stays in use until it is back", self._file
+                self.problem = (
+                    f"{self._file} is gone; its configuration stays in use until it is back"
                 )
-        elif stamp == self._stamp and not was_there:
-            _log.info("%s is there again, unchanged", self._file)
+                _log.warning("%s", self.problem)
+        else:
+            self.problem = None
+            if stamp == self._stamp and not was_there:
+                _log.info("%s is there again, unchanged", self._file)
         return stamp not in {None, self._stamp}
 
     async def read(self) -> Path | None:
@@ -91,7 +93,7 @@ class FileSource:
         Raises:
             ConfigError: It is a FIFO, a socket or a device.
         """
-        self._stamp, self.name = _stamp(self._file), name_of(self._path)
+        self._stamp, self.name, self.problem = _stamp(self._file), name_of(self._path), None
         with suppress(OSError):  # ``load`` says why it cannot be read
             mode = self._file.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
