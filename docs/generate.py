@@ -107,7 +107,8 @@ LABELS: Mapping[str, str] = {
     "host": f"A name of `hosts`, or `{OTHER_HOST}`: one that only `*` serves, or none.",
     "action": ", ".join(f"`{action}`" for action in Action) + ".",
     "how": ", ".join(f"`{how}`" for how in STREAM_ENDS)
-    + "; the last also where it failed before the first byte, and the client got 502, 503 or 504.",
+    + "; the last where S3 did not send the rest of a body, even when asked again. A request that "
+    "is answered 502, 503 or 504 is no stream.",
     "status": "HTTP status of S3's answer.",
     "request": "`head`: HEAD requests, one for each object. `list`: LIST requests, one for 1,000 "
     "objects, for verification by listings and for the warm-up.",

@@ -205,7 +205,6 @@ class _Exchange:
         return self._instead(decision, HTTPStatus.SERVICE_UNAVAILABLE, text=TOO_MANY_STREAMS)
 
     async def _stream_within_limit(self, decision: Stream) -> web.StreamResponse:
-        counters = self._context.counters
         earlier, what = self._earlier, f"origin of {decision.site}, {decision.key!r}"
         if (known := self._known_missing(decision)) is not None:
             return self._not_found(decision, known)
@@ -221,7 +220,6 @@ class _Exchange:
                 earlier=earlier,
             )
         except OriginError as error:
-            counters.add("nearbucket_stream_ends_total", "origin-failed")
             self._context.warnings.warn(f"{what}: {error.detail}")
             return self._instead(decision, error.status)
         self._learn(decision, answer, asked)
@@ -235,6 +233,7 @@ class _Exchange:
                 if answer.status == HTTPStatus.FORBIDDEN:
                     self._context.warnings.warn(f"{what}: archived, or encrypted with another key")
                 return self._instead(decision, answer.status, answer.headers)
+            counters = self._context.counters
             counters.streams += 1
             how = "client-gone"
             try:
