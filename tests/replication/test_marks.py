@@ -145,6 +145,13 @@ async def test_equal_checksums_need_no_mark(world: World) -> None:
     world.watched.alter = summed
     progress = await world.run()
     assert (progress.same, progress.marked, progress.failures) == (1, 0, [])
+    world.watched.refuse = lambda asked: "MalformedXML" if asked.name == "PUT Tagging" else None
+    progress = await world.run()
+    assert (progress.same, progress.objects, codes(progress.failures)) == (
+        0,
+        1,
+        {KEY: "MalformedXML"},
+    )
 
 
 async def test_another_failure_is_no_reason_to_write_the_copy_again(world: World) -> None:
@@ -152,6 +159,8 @@ async def test_another_failure_is_no_reason_to_write_the_copy_again(world: World
     world.watched.refuse = lambda asked: "MalformedXML" if asked.name == "PUT Tagging" else None
     progress = await world.run(largest_piece=LARGEST)
     assert codes(progress.failures) == {KEY: "MalformedXML"}
+    assert (progress.copied, progress.copied_size, progress.other_etag) == (0, 0, 0)
+    assert (progress.objects, progress.moved) == (1, 0)
     assert TAG not in (await world.described(world.target, KEY))["Tags"]
     assert "nearbucket-origin-etag" not in (await world.described(world.target, KEY))["Metadata"]
 

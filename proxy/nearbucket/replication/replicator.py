@@ -251,10 +251,10 @@ class Replicator:
             self._progress.expect(what, -1)
             self._progress.note_unreadable(verdict.value, what.key)
         else:
-            self._progress.expect(what, -1)
-            self._progress.same += 1
             if verdict is Verdict.MARK and copy and not self._options.dry_run:
                 await self._mark_by_checksum(what, copy)
+            self._progress.expect(what, -1)
+            self._progress.same += 1
 
     async def _mark_by_checksum(self, what: ListedObject, copy: ListedObject) -> None:
         """Tag a copy, if that is possible: it is known to be equal without the tag, too."""
@@ -283,8 +283,8 @@ class Replicator:
         elif not await self._comparison.has_room(copy):
             progress.failures.append(SyncFailure(what.key, "TooManyTags", _FULL))
         elif not await self._adopted(what, copy):
-            progress.differing.append(what.key)
             await self._copy(what)
+            progress.differing.append(what.key)
 
     async def _adopted(self, what: ListedObject, copy: ListedObject) -> bool:
         """Mark a copy if it equals the origin's object; return whether it does."""
@@ -306,18 +306,18 @@ class Replicator:
         return True
 
     async def _copy(self, what: ListedObject) -> None:
-        copied = MovedBytes(self._progress)
+        progress, copied = self._progress, MovedBytes(self._progress)
         try:
             etag = await self._copier.copy(what, copied.add)
+            self._comparison.note_copy(what, etag)
+            if etag != what.etag:
+                await self._look(what, await self._remember(what, etag))
         except FAULTS:
             copied.take_back()
             raise
-        self._progress.copied += 1
-        self._progress.copied_size += what.size
-        self._comparison.note_copy(what, etag)
-        if etag != what.etag:
-            self._progress.other_etag += 1
-            await self._look(what, await self._remember(what, etag))
+        progress.copied += 1
+        progress.copied_size += what.size
+        progress.other_etag += etag != what.etag
 
     async def _remember(self, what: ListedObject, etag: str) -> str:
         """Mark a new copy, by metadata if S3 refuses the tag; returns the copy's ETag then.

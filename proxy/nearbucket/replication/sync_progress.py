@@ -31,7 +31,7 @@ class SyncProgress:
         objects: Objects found to be missing or different.
         size: Bytes of these objects.
         requests: How many requests their copies take.
-        copied: Objects that were copied.
+        copied: Objects that were copied, and marked if that is necessary.
         copied_size: Bytes of the copied objects.
         moved: Bytes copied, or read to prove a copy, those of unfinished objects included.
         other_etag: Copies that could not get the origin's ETag.
@@ -39,7 +39,7 @@ class SyncProgress:
         adopted: Copies of other tools that got a mark because their bytes were found to be equal.
         adopted_size: Bytes of the adopted copies.
         other_headers: Adopted copies that have other headers or metadata than the origin's object.
-        differing: Keys of objects whose bytes were compared and differ.
+        differing: Keys of objects whose bytes were found to differ, and which were copied.
         other_parts: Copies of equal size that may be equal, and were neither read nor copied again.
         other_parts_size: Bytes of the objects in ``other_parts``.
         unreadable: Keys of copies that clients cannot read, by the verdict's word.
