@@ -36,6 +36,7 @@ def entry(
         pytest.param(entry(size=2), entry(), Verdict.COPY, id="another size"),
         pytest.param(entry(size=2, etag="f"), entry(), Verdict.COPY, id="another size and ETag"),
         pytest.param(entry(etag="f"), entry(), Verdict.TAGGED, id="another ETag"),
+        pytest.param(entry(etag=""), entry(etag=""), Verdict.TAGGED, id="no ETags"),
         *(
             pytest.param(entry(), entry(storage_class=name), verdict, id=name)
             for name, verdict in {

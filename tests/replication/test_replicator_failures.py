@@ -6,17 +6,19 @@ import asyncio
 import random
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nearbucket.errors import ConfigError, OriginError, ProxyError
+from nearbucket.s3.listing import list_page
 from nearbucket.s3.sdk import sdk_client
 from tests.replication.conftest import MIB
 from tests.replication.objects import codes, some
 from tests.replication.watched import Asked, Gate
 
 if TYPE_CHECKING:
+    from nearbucket.s3.listing.list_page import ListedObject
     from tests.replication.conftest import World
 
 
@@ -172,3 +174,23 @@ async def test_a_server_that_is_not_there_is_named(world: World) -> None:
     world.origin = world.origin.__class__("sites.0.origin", gone, world.origin.credentials)
     with pytest.raises(OriginError, match=r"sites\.0\.origin: .*is the endpoint right"):
         await world.run()
+
+
+async def test_an_object_whose_listing_has_no_etag_is_a_failure_and_not_called_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no ETag nothing shows that two objects of one size are equal."""
+    for key in ("a.tar.gz", "b.tar.gz"):
+        await world.put(key)
+    await world.run(lambda key, _size: key == "a.tar.gz")
+
+    def without(*given: Any) -> ListedObject:
+        return _object(*given)._replace(etag="")
+
+    _object = list_page._object
+    monkeypatch.setattr(list_page, "_object", without)
+    progress = await world.run()
+    assert codes(progress.failures) == dict.fromkeys(("a.tar.gz", "b.tar.gz"), "NoETag")
+    assert (progress.same, progress.copied) == (0, 0)
+    monkeypatch.undo()
+    assert (await world.run()).copied == 1

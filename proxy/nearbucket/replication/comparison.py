@@ -91,7 +91,7 @@ def compare_listings(pair: Pair, known: Callable[[Pair], bool] = lambda _: False
         return Verdict.DELETE
     if target is None or origin.size != target.size:
         return Verdict.COPY
-    if origin.etag != target.etag:
+    if origin.etag != target.etag or not origin.etag:
         return Verdict.TAGGED
     if origin.modified > target.modified and not known(pair):
         return Verdict.DESCRIBED

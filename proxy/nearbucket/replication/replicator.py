@@ -67,10 +67,8 @@ _IN_A_ROW = 100
 _OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.CUSTOMER_KEY, ErrorKind.NO_UPLOAD, *VERSION_GONE}
 """Failures that say nothing about other objects."""
 
-_FULL = (
-    "the copy has ten tags, and the mark needs one; remove one, or delete the copy and run sync "
-    "again"
-)
+_FULL = "the copy has ten tags; remove one for the mark, or delete the copy and run sync again"
+_NO_ETAG = "the origin's listing has no ETag of it; update the server, or upload it again"
 
 
 class SyncJob(NamedTuple):
@@ -192,6 +190,9 @@ class Replicator:
         origin, target = pair
         what = origin or target
         if what is None or not self._chosen(what.key, what.size):
+            return
+        if origin and not origin.etag:
+            self._progress.failures.append(SyncFailure(what.key, "NoETag", _NO_ETAG))
             return
         verdict = compare_listings(pair, self._alike.knows)
         if verdict is Verdict.SAME:
@@ -390,7 +391,5 @@ async def _has_objects(location: BucketLocation) -> bool:
         if kind_of(error) is not ErrorKind.BUSY:  # the listing will ask again, for two minutes
             raise as_ours(error, location) from error
         return True
-    page = found[PAGE]
-    return bool(
-        objects_of(page, location) or page.next_token
-    )  # a page may have none, as where many are deleted
+    page = found[PAGE]  # may have no object, as where many are deleted
+    return bool(objects_of(page, location) or page.next_token)

@@ -192,6 +192,22 @@ async def test_fields_that_a_server_leaves_out_are_no_traceback() -> None:
                 assert found.state is state
 
 
+@pytest.mark.parametrize(("field", "state"), [('ETag: "e"', "SAME"), ("X-A: b", "VERSION")])
+async def test_where_listings_have_no_etags_those_of_the_objects_are_compared(
+    field: str, state: str
+) -> None:
+    head = reply("200 OK", b"", field, "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT", length=1)
+    async with ScriptedS3(*[Say(head, "close")] * 6) as server:
+        entry = Bucket(bucket="bkt", region="us-east-1", endpoint=server.endpoint)
+        place = BucketLocation("t", entry, "anonymous")
+        copies = replace(place, entry=entry.model_copy(update={"prefix": "copies/"}))
+        async with opened(place, attempts=1) as client:
+            sample = Sample(1, True, 1, [an_object(1)._replace(size=1, etag="")])  # noqa: FBT003  # whole
+            sides = BucketInquiry(place, client), BucketInquiry(copies, client)
+            (found,) = await compared(*sides, sample, ALL)
+    assert found.state.name == state
+
+
 async def test_a_target_that_may_not_be_read_is_refused(world: World, s3: LocalS3) -> None:
     await world.put("a.tar.gz", target=b"x")
     entry = world.target.location.entry.model_copy(update={"bucket": s3.private})

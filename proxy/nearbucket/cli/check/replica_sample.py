@@ -176,6 +176,10 @@ _REMEDIES = {
 async def _state(
     origin: BucketInquiry, target: BucketInquiry, what: ListedObject, head: Any
 ) -> ReplicaState:
+    if not what.etag:  # not every listing has it
+        theirs = await origin.ask("head_object", what.key)
+        found = "" if isinstance(theirs, Exception) else theirs.get("ETag", "")
+        what = what._replace(etag=found.strip('"'))
     etag, modified = head.get("ETag", "").strip('"'), head.get("LastModified", what.modified)
     copy = ListedObject(what.key, head.get("ContentLength", 0), etag, modified)
     verdict = compare_listings((what, copy))
