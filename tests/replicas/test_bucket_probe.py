@@ -155,13 +155,14 @@ async def test_a_bucket_of_aws_is_judged_by_status_and_region(
     assert [(one.method, one.target) for one in server.asked] == [("HEAD", "/bkt/")]
 
 
+@pytest.mark.parametrize("status", ["302 Found", "303 See Other"])
 async def test_a_server_that_redirects_to_another_url_is_not_called_another_region(
-    session: ClientSession,
+    session: ClientSession, status: str
 ) -> None:
-    moved = reply("302 Found", b"", "location: https://s3.example/bkt/")
+    moved = reply(status, b"", "location: https://s3.example/bkt/")
     async with ScriptedS3(Say(moved)) as server:
         found = await scripted(session, server).probe(knowing())
-    text = "redirects to another URL (302); correct its endpoint, or its region"
+    text = f"redirects to another URL ({status[:3]}); correct its endpoint, or its region"
     assert (found.health, text in found.text) == (BucketHealth.WRONG, True)
 
 

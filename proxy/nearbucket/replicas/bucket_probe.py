@@ -38,7 +38,7 @@ HEAD_TIMEOUT = 2.0
 
 _CHECKSUMS = {"x-amz-checksum-mode": "ENABLED"}
 _MARK = re.compile(rf"<Key>{TAG}</Key>\s*<Value>([^<]*)</Value>".encode())
-_MOVED = frozenset({301, 302, 307, 308})
+_MOVED = frozenset({301, 302, 303, 307, 308})
 _SERVER_ERROR = 500
 
 

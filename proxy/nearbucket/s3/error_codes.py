@@ -63,7 +63,7 @@ class ErrorKind(Enum):
     OTHER_REGION = ("AuthorizationHeaderMalformed PermanentRedirect", "region",
         "the bucket is in another region", "correct its region")
     # of a server other than AWS's; S3 names the region, and is asked there
-    REDIRECTED = ("301 302 307 308", "bucket",
+    REDIRECTED = ("301 302 303 307 308", "bucket",
         "the server redirects to another URL", "correct the endpoint: curl -I shows that URL")
     # of a region that has to be enabled first (S3 user guide, "Error responses")
     CLOSED_REGION = ("IllegalLocationConstraintException InvalidToken OptInRequired", "region",

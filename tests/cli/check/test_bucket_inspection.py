@@ -181,6 +181,14 @@ async def test_a_server_that_redirects_to_another_url_says_to_correct_the_endpoi
     assert said(found) == [("wrong", "bucket", text, fix)]
 
 
+async def test_a_server_that_sends_to_a_login_page_says_to_correct_the_endpoint() -> None:
+    login = Say(reply("303 See Other", b"", "Location: https://login.example/"))
+    async with scripted(login, login) as inquiry:
+        found = await inspect(inquiry)
+    fix = "correct the endpoint: curl -I shows that URL"
+    assert [(each.level.name, each.fix) for each in found.findings] == [("WRONG", fix)]
+
+
 async def test_a_listing_that_lacks_dates_is_no_fault_of_the_credentials() -> None:
     item = b"<Contents><Key>a</Key><Size>1</Size></Contents>"
     listing = Say(reply("200 OK", b"<ListBucketResult>" + item + b"</ListBucketResult>"))
