@@ -96,11 +96,16 @@ async def test_pages_before_an_error_come_and_the_caller_words_the_error() -> No
         _ = [page async for page in pages_of(Pages(1, "NoSuchBucket"), PLACE)]
 
 
-async def test_a_server_that_ignores_the_token_of_the_next_page_is_an_error() -> None:
+@pytest.mark.parametrize("own_tokens", [False, True])
+async def test_a_server_that_ignores_the_token_of_the_next_page_is_an_error(
+    own_tokens: bool,  # noqa: FBT001  # whether each page has a token of its own
+) -> None:
     class Same(Pages):
         async def list_objects_v2(self, **asked: str) -> dict[str, Any]:
             asked.pop("ContinuationToken", None)
-            return await super().list_objects_v2(**asked)
+            page = (await super().list_objects_v2(**asked))[PAGE]
+            token = str(len(self.asked)) if own_tokens else "1"
+            return {PAGE: page._replace(next_token=token, objects=page.objects[:own_tokens])}
 
     pages = pages_of(Same(3), PLACE)
     assert (await anext(pages)).next_token == "1"

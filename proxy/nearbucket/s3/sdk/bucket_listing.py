@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.errors import OriginError
-from nearbucket.s3.listing.list_page import ListedObject
+from nearbucket.s3.listing.list_page import ListedObject, ListPage
 from nearbucket.s3.sdk.sdk_client import FAULTS, PAGE, as_ours
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
     from nearbucket.errors import ProxyError
     from nearbucket.s3.bucket_location import BucketLocation
-    from nearbucket.s3.listing.list_page import ListPage
+
+_NO_PAGE = ListPage([], [], "")
+_TWICE = (
+    "the server sent the same page of the listing twice, as one does that gets no "
+    "continuation-token; update it, and let no proxy before it drop query arguments"
+)
 
 
 async def pages_of(
@@ -43,34 +48,29 @@ async def pages_of(
     def fetch(**token: str) -> asyncio.Task[Any]:
         return asyncio.ensure_future(client.list_objects_v2(**request, **token))
 
-    response, token = fetch(), ""
+    response, before = fetch(), _NO_PAGE
     try:
         while True:
             page: ListPage = (await response)[PAGE]
-            if token := _next_token(page, token, location):
-                response = fetch(ContinuationToken=token)
+            if _repeats(page, before):
+                raise OriginError(502, f"{location.name}: bucket {location}: {_TWICE}")
+            if page.next_token:
+                response = fetch(ContinuationToken=page.next_token)
             yield page
-            if not token:
+            if not page.next_token:
                 return
+            before = page
     except FAULTS as error:
         raise error_of(error, location) from error
     finally:
         response.cancel()
 
 
-def _next_token(page: ListPage, token: str, location: BucketLocation) -> str:
-    """The token of the next page; ``token`` is that of this one.
-
-    Raises:
-        OriginError: They are the same, so that the listing would have no end.
-    """
-    if token and page.next_token == token:
-        why = (
-            "the server sent the same page of the listing twice, as one does that gets no "
-            "continuation-token; update it, and let no proxy before it drop query arguments"
-        )
-        raise OriginError(502, f"{location.name}: bucket {location}: {why}")
-    return page.next_token
+def _repeats(page: ListPage, before: ListPage) -> bool:
+    """Whether it begins with the same key as the page before, or has the same next page."""
+    if page.objects and before.objects and page.objects[0].key == before.objects[0].key:
+        return True
+    return page.next_token != "" and page.next_token == before.next_token
 
 
 def objects_of(page: ListPage, location: BucketLocation) -> list[ListedObject]:
