@@ -251,3 +251,22 @@ async def test_a_completion_that_s3_does_not_confirm_is_a_failure() -> None:
             upload = MultipartCopy(sides, ListedObject("a", 1, "e-1", EARLIER), (1,))
             with pytest.raises(FAULTS, match="no ETag; run sync again"):
                 await upload.finish()
+
+
+async def test_an_upload_whose_parts_are_listed_without_end_is_not_used() -> None:
+    """As by a server that ignores part-number-marker."""
+    now = datetime.now(UTC).isoformat()
+    began = f"<Upload><Key>a</Key><UploadId>u</UploadId><Initiated>{now}</Initiated></Upload>"
+    part = f"<Part><PartNumber>1</PartNumber><ETag>{'0' * 32}</ETag><Size>1</Size></Part>"
+    more = "<IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>"
+    uploads = f"<ListMultipartUploadsResult>{began}</ListMultipartUploadsResult>".encode()
+    parts = f"<ListPartsResult>{more}{part}</ListPartsResult>".encode()
+    script = [Say(reply("200 OK", body)) for body in (uploads, parts, parts)]
+    async with ScriptedS3(*script, Say(reply("204 No Content"))) as server:
+        entry = Bucket(bucket="copies", region="us-east-1", endpoint=server.endpoint)
+        place = BucketLocation("copies", entry, "anonymous")
+        async with opened_light(place, attempts=1) as client:
+            sides = CopyEndpoints(place, place, client, client)
+            upload = MultipartCopy(sides, ListedObject("a", 2, "e-2", EARLIER), (1, 1))
+            assert not await upload.find(usable=True)
+    assert [asked.method for asked in server.asked] == ["GET", "GET", "GET", "DELETE"]

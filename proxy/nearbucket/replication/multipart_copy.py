@@ -168,7 +168,9 @@ class MultipartCopy:
             if not page.get("IsTruncated"):
                 self._etags = etags
                 return True
-            marker = page["NextPartNumberMarker"]
+            before, marker = marker, page.get("NextPartNumberMarker", 0)
+            if marker <= before:
+                return False  # the server sends the same page again
 
     async def begin(self, description: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Start an upload of an object with these header fields and tags."""
