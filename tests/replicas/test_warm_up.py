@@ -22,6 +22,7 @@ from nearbucket.replicas.catalog_source import CatalogSource
 from nearbucket.replicas.warm_up import WarmUp, WarmUpProgress
 from tests.replicas.test_inventory_report import manifest, packed, row
 from tests.replicas.warmed_folders import BUCKET, World
+from tests.replication.watched import Asked, WatchedS3
 from tests.s3server import signer_of
 
 if TYPE_CHECKING:
@@ -213,6 +214,27 @@ async def test_an_object_that_was_deleted_since_the_listing_is_not_called_encryp
     assert len(lines) == (not older)
     assert all("a.tar.gz: 404: there is no such object" in line for line in lines)
     assert ("b.tar.gz" in world.keys("west")) is bool(older)
+
+
+async def test_a_server_that_leaves_out_fields_of_a_head_is_read_all_the_same(
+    world: World,
+) -> None:
+    """The date and the ETag come from the listing."""
+    for folder in ("origin", "west"):
+        await world.fill(folder, ["a.tar.gz"])
+
+    def without(asked: Asked, fields: dict[str, str]) -> None:
+        for name in [name for name in fields if name.lower() in {"last-modified", "etag"}]:
+            if asked.name == "HEAD":
+                del fields[name]
+
+    async with WatchedS3(world.s3.server.endpoint) as watched:
+        watched.alter = without
+        site = world.site("west")
+        site["targets"]["us-west-2"]["endpoint"] = watched.endpoint
+        await world.run(site)
+    assert [asked.name for asked in watched.asked] == ["GET List", "HEAD"]
+    assert sum(len(sent.objects) for sent in world.sent) == 2
 
 
 async def test_a_fifo_as_an_inventory_is_refused_and_not_waited_for(

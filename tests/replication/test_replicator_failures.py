@@ -194,3 +194,24 @@ async def test_an_object_whose_listing_has_no_etag_is_a_failure_and_not_called_r
     assert (progress.same, progress.copied) == (0, 0)
     monkeypatch.undo()
     assert (await world.run()).copied == 1
+
+
+@pytest.mark.parametrize("lacking", ["ETag", "Last-Modified"])
+async def test_an_object_whose_head_does_not_show_its_version_is_a_failure_at_once(
+    world: World, lacking: str
+) -> None:
+    await world.put("a.tar.gz")
+    await world.run()
+    await world.next_second()
+    await world.put("a.tar.gz")
+
+    def without(asked: Asked, fields: dict[str, str]) -> None:
+        for name in [name for name in fields if name.lower() == lacking.lower()]:
+            if asked.name == "HEAD":
+                del fields[name]
+
+    world.watched.alter = without
+    world.watched.forget()
+    (failure,) = (await world.run()).failures
+    assert f"no {lacking}; update the server" in failure.text
+    assert [asked.name for asked in world.watched.asked].count("HEAD") == 1

@@ -17,7 +17,7 @@ from nearbucket.replication.multipart_copy import parts_of
 from nearbucket.s3.copy_mark import FIELD, TAG, etag_in_metadata, mark_of, marked_etag
 from nearbucket.s3.error_codes import ErrorKind
 from nearbucket.s3.listing.list_page import ListedObject
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, told_by_get
+from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, identified, kind_of, told_by_get
 from nearbucket.s3.unreadable import Unreadable, maybe_archived, unreadable_by_head
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class VersionComparison:
     async def present(self, key: str) -> ListedObject | None:
         """The target's object as it is now."""
         try:
-            head = await self._target_client.head_object(**self._target.arguments(key))
+            head = identified(await self._target_client.head_object(**self._target.arguments(key)))
         except FAULTS as error:
             if kind_of(error) is not ErrorKind.NO_OBJECT:
                 raise
@@ -274,7 +274,7 @@ async def _head(client: Any, location: BucketLocation, what: ListedObject) -> _H
     head: _Head = await client.head_object(
         ChecksumMode="ENABLED", IfMatch=f'"{what.etag}"', **location.arguments(what.key)
     )
-    return head
+    return identified(head)
 
 
 def cannot_tag(error: Exception) -> bool:

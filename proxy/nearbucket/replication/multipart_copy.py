@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk.sdk_client import FAULTS, NoDocumentError, kind_of
+from nearbucket.s3.sdk.sdk_client import FAULTS, NoDocumentError, identified, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -255,7 +255,7 @@ class MultipartCopy:
         Another run that continues the same upload may complete it first.
         """
         try:
-            copy = await self._client.head_object(**self._arguments)
+            copy = identified(await self._client.head_object(**self._arguments))
         except FAULTS:
             return False
         written: datetime = copy["LastModified"]

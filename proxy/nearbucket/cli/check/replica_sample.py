@@ -193,7 +193,7 @@ async def _state(
     try:
         async with asyncio.timeout(target.seconds):
             settled = await comparison.settle(verdict, (what, copy))
-    except (*FAULTS, TimeoutError, KeyError) as error:  # only the ETag is known, or not even that
+    except (*FAULTS, TimeoutError) as error:  # only the ETag is known, or not even that
         refused = kind_of(error) is ErrorKind.NOT_ALLOWED
         return ReplicaState.UNTOLD if refused else ReplicaState.VERSION
     return _SETTLED.get(settled, ReplicaState.OTHER_ETAG)

@@ -44,6 +44,7 @@ _QUERY = {
 
 _MEMBERS = {
     "content-encoding": "ContentEncoding",
+    "etag": "ETag",
     "x-amz-checksum-type": "ChecksumType",
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
@@ -122,9 +123,9 @@ def _described(answer: Answer) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: fields[field] for field, name in _MEMBERS.items() if field in fields
     }
-    found["ETag"] = fields["etag"]
     found["ContentLength"] = int(fields.get("content-length", 0))
-    found["LastModified"] = parsedate_to_datetime(fields["last-modified"])
+    if written := fields.get("last-modified"):
+        found["LastModified"] = parsedate_to_datetime(written)
     if count := fields.get("x-amz-mp-parts-count"):
         found["PartsCount"] = int(count)
     return found

@@ -61,6 +61,21 @@ class NoDocumentError(HTTPClientError):  # type: ignore[misc]
     fmt = "{error}"
 
 
+def identified(head: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A response to HeadObject that has ETag and date, which not every server sends.
+
+    Raises:
+        NoDocumentError: One of them is missing.
+    """
+    for name, field in (("ETag", "ETag"), ("LastModified", "Last-Modified")):
+        if name not in head:
+            why = (
+                f"the response to a HEAD has no {field}; update the server, or the proxy before it"
+            )
+            raise NoDocumentError(error=why)
+    return head
+
+
 def _read_page(
     operation_model: Any,
     response_dict: dict[str, Any],
