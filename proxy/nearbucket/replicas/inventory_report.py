@@ -111,7 +111,7 @@ async def report_of(
                         objects = _objects(lines, manifest, location.entry.prefix, barriers)
                         yield CatalogBatch(url, tuple(objects), seen)
                         await asyncio.sleep(0)
-            except (ValueError, IndexError, csv.Error, zlib.error) as error:
+            except (ValueError, csv.Error, zlib.error) as error:
                 raise ConfigError(
                     f"{location.name}.inventory: {file} is damaged: {error}"
                 ) from error
@@ -155,6 +155,8 @@ def _objects(
     key_at, size_at, etag_at, modified_at = (columns.index(name) for name in _NEEDED)
     checks = [(columns.index(name), texts) for name, texts in _CURRENT.items() if name in columns]
     for row in csv.reader((line.decode() for line in lines), strict=True):
+        if row and len(row) != len(columns):
+            raise ValueError(f"a row has {len(row)} columns instead of {len(columns)}")
         if row and all(row[column].lower() in texts for column, texts in checks):
             key = unquote_plus(row[key_at], errors="strict")
             if key == prefix or not key.startswith(prefix):
