@@ -262,19 +262,23 @@ async def test_what_will_not_pass_is_asked_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "lacks"),
+    ("document", "lacks", "attempts"),
     [
-        (b"<html/>", "no CopyObjectResult"),
-        (b"<CopyObjectResult/>", "no 'ETag'; update the server"),
+        (b"<html/>", "no CopyObjectResult", 2),
+        (b"<CopyObjectResult/>", "no 'ETag'; update the server", 1),
     ],
 )
-async def test_a_copy_without_its_document_is_an_error(document: bytes, lacks: str) -> None:
+async def test_a_copy_without_its_document_is_an_error(
+    document: bytes, lacks: str, attempts: int
+) -> None:
+    """And what a whole document lacks, another copy would lack too."""
     async with (
         ScriptedS3(*[reply("200 OK", document)] * 2) as server,
         opened_light(at(server, credentials="anonymous"), attempts=2) as light,
     ):
         with pytest.raises(BotoCoreError, match=lacks):
             await light.copy_object(**COPY)
+        assert len(server.asked) == attempts
 
 
 @pytest.mark.parametrize(

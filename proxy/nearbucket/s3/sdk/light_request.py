@@ -12,7 +12,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from nearbucket.s3.listing.list_page import parse_page
-from nearbucket.s3.sdk.sdk_client import PAGE, NoDocumentError
+from nearbucket.s3.sdk.sdk_client import PAGE, NoDocumentError, NoMemberError
 from nearbucket.s3.sigv4 import PAYER, canonical
 
 if TYPE_CHECKING:
@@ -195,12 +195,13 @@ def read(operation: Operation, answer: Answer) -> dict[str, Any]:
     """A good response as the SDK has it.
 
     Raises:
-        NoDocumentError: It has not what it must have, for example because it was cut off.
+        NoDocumentError: It has no document, for example because it was cut off.
+        NoMemberError: The document is whole, and lacks something.
     """
     try:
         return answer.metadata | operation.members(answer)
     except KeyError as error:
         why = f"the response of S3 has no {error}; update the server, or the proxy before it"
-        raise NoDocumentError(error=why) from error
+        raise NoMemberError(error=why) from error
     except ValueError as error:
         raise NoDocumentError(error=error) from error

@@ -55,24 +55,28 @@ PAGE = "ListPage"
 _OK, _SERVER_ERROR, _NO_KEYS = 200, 500, 502
 
 
-class NoDocumentError(HTTPClientError):  # type: ignore[misc]
-    """A response with a good status and without the document that it must have."""
+class NoMemberError(HTTPClientError):  # type: ignore[misc]
+    """A whole response with a good status that lacks what it must have."""
 
     fmt = "{error}"
+
+
+class NoDocumentError(NoMemberError):
+    """A response with a good status and without a whole document, which may come if asked again."""
 
 
 def identified(head: Mapping[str, Any]) -> Mapping[str, Any]:
     """A response to HeadObject that has ETag and date, which not every server sends.
 
     Raises:
-        NoDocumentError: One of them is missing.
+        NoMemberError: One of them is missing.
     """
     for name, field in (("ETag", "ETag"), ("LastModified", "Last-Modified")):
         if name not in head:
             why = (
                 f"the response to a HEAD has no {field}; update the server, or the proxy before it"
             )
-            raise NoDocumentError(error=why)
+            raise NoMemberError(error=why)
     return head
 
 
