@@ -298,6 +298,17 @@ async def test_a_response_that_does_not_identify_the_version_says_what_to_update
         identified(head)
 
 
+async def test_a_listing_that_is_not_found_is_no_missing_object() -> None:
+    """As of a web server, whose responses have no code of S3."""
+    async with (
+        ScriptedS3(reply("404 Not Found", b"<html/>")) as server,
+        opened_light(at(server, credentials="anonymous")) as light,
+    ):
+        with pytest.raises(ClientError) as caught:
+            await light.list_objects_v2(Bucket="bkt")
+    assert meaning(caught.value) == ("404: there is no such bucket; create it, or correct the name")
+
+
 async def test_a_bucket_is_asked_in_the_region_that_s3_names(s3: LocalS3) -> None:
     moved = reply("301 Moved", SLOW, "x-amz-bucket-region: eu-west-1")
     done = reply("200 OK", COPIED)

@@ -250,6 +250,8 @@ async def keys_of(signer: Signer, location: BucketLocation) -> Credentials | Non
 
 FAULTS = (BotoCoreError, ClientError)
 """What an aiobotocore client raises."""
+_OF_BUCKETS = {"HeadBucket", "ListObjectsV2"}
+"""Operations of which a 404 without a code says that there is no bucket."""
 NO_DOCUMENT = "400"
 """The code of a HEAD that is answered 400, as one of an object under a customer's key is."""
 
@@ -268,7 +270,7 @@ def kind_of(error: Exception) -> ErrorKind | None:
         error.response.get("Error", {}).get("Message", "") if isinstance(error, ClientError) else ""
     )
     kind = kind_of_error(code_of(error), text)
-    if kind is ErrorKind.NO_OBJECT and getattr(error, "operation_name", "") == "HeadBucket":
+    if kind is ErrorKind.NO_OBJECT and getattr(error, "operation_name", "") in _OF_BUCKETS:
         return ErrorKind.NO_BUCKET
     return kind
 
