@@ -18,7 +18,14 @@ from botocore.exceptions import (
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.s3.credentials import GIVE_KEYS, OR_CONFIGURE
 from nearbucket.s3.error_codes import ErrorKind
-from nearbucket.s3.sdk.sdk_client import FAULTS, code_of, kind_of, meaning, no_tls
+from nearbucket.s3.sdk.sdk_client import (
+    FAULTS,
+    NoMemberError,
+    code_of,
+    kind_of,
+    meaning,
+    no_tls,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,6 +191,8 @@ def trouble(error: Exception, location: BucketLocation) -> Finding:
     if not_reached(error):
         text = f"{name} cannot be reached: {meaning(error) or 'no answer in time'}"
         fix = "check the endpoint, and the network from here"
+        if isinstance(error, NoMemberError):
+            text, fix = f"{name}: {meaning(error)}", "correct the endpoint, or update its server"
         return Finding(Level.WRONG, location.name, "bucket", text, fix, reached=False)
     if kind := kind_of(error):
         text = f"{name}: {kind.text} ({code_of(error)})"
