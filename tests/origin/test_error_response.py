@@ -43,6 +43,12 @@ def encrypted() -> bytes:
         pytest.param(error("403 Forbidden", "AllAccessDisabled"), 502, "AllAcc", id="disabled"),
         pytest.param(reply("403 Forbidden"), 502, r"403 \(no code\)", id="not S3 at all"),
         pytest.param(
+            reply("302 Found", b"", "Location: https://login.example/"),
+            502,
+            "us-east-1; it redirects to another URL: correct the endpoint",
+            id="a login page",
+        ),
+        pytest.param(
             error("301 Moved", "PermanentRedirect", "x-amz-bucket-region: eu-west-1"),
             502,
             "PermanentRedirect for bucket bkt in us-east-1; it is in eu-west-1",

@@ -45,12 +45,15 @@ def response_to(error: ErrorResponse, query: str, bucket: Bucket) -> ObjectRespo
     if error.kind in UNREADABLE:
         return ObjectResponse(403, cors_fields(headers))
     status = 503 if error.status in {429, 503} or error.kind is ErrorKind.BUSY else 502
-    region = headers.get("x-amz-bucket-region")
-    elsewhere = region and region != bucket.region
+    region, more = headers.get("x-amz-bucket-region"), ""
+    if region and region != bucket.region:
+        more = f"; it is in {region}"
+    elif "Location" in headers and not error.code:
+        more = "; it redirects to another URL: correct the endpoint"
     raise OriginError(
         status,
         f"S3 answered {error.status} {error.code or '(no code)'} for bucket "
-        f"{bucket.bucket} in {bucket.region}{f'; it is in {region}' if elsewhere else ''}",
+        f"{bucket.bucket} in {bucket.region}{more}",
     )
 
 
