@@ -31,13 +31,18 @@ from nearbucket.supervisor.worker import worker_process
 
 async def run(given, snapshot):
     asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
-    return 3
+    {end}
 
 worker_process._run = run
 worker_process.serve(worker_process.Inherited((), 0, -1, -1, 2, "text"))
 """
 
 
-def test_a_thread_that_waits_for_a_name_server_does_not_hold_up_the_end() -> None:
-    done = subprocess.run([sys.executable, "-c", LOOKS_UP], check=False, timeout=PATIENCE)
-    assert done.returncode == 3
+@pytest.mark.parametrize(("end", "code"), [("return 3", 3), ("raise LookupError", 1)])
+def test_a_thread_that_waits_for_a_name_server_does_not_hold_up_the_end(
+    end: str, code: int
+) -> None:
+    command = [sys.executable, "-c", LOOKS_UP.format(end=end)]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=PATIENCE)
+    assert done.returncode == code
+    assert (b"the worker failed" in done.stderr) is (code == 1)

@@ -258,6 +258,9 @@ async def _send_heartbeats(channel: Channel) -> None:
 def serve(given: Inherited, snapshot: Snapshot | None = None) -> NoReturn:
     """Run a worker in this process, and end the process.
 
+    The event loop is not closed: that would wait for lookups of names, which take 10 s and more
+    while no name server answers, and the worker would seem to hang.
+
     Args:
         given: What it has from the supervisor.
         snapshot: What it decides by at first; by default, what the supervisor sends.
@@ -269,21 +272,11 @@ def serve(given: Inherited, snapshot: Snapshot | None = None) -> NoReturn:
     log = ProcessLog(given.log_format, "worker")
     log.start()
     logging.getLogger().setLevel(logging.INFO)
+    code = 1
     try:
-        uvloop.run(_run_and_exit(given, snapshot, log))
+        code = uvloop.new_event_loop().run_until_complete(_run(given, snapshot))
     except BaseException:
         _log.exception("the worker failed")
-    log.close(LOG_PATIENCE)
-    os._exit(1)
-
-
-async def _run_and_exit(given: Inherited, snapshot: Snapshot | None, log: ProcessLog) -> NoReturn:
-    """Run the worker, and end the process.
-
-    The event loop is not closed: that would wait for lookups of names, which take 10 s and more
-    while no name server answers, and the worker would seem to hang.
-    """
-    code = await _run(given, snapshot)
     log.close(LOG_PATIENCE)
     os._exit(code)
 
