@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -228,3 +229,15 @@ async def test_a_fifo_in_the_files_place_is_refused_and_not_waited_for(tmp_path:
     file.write_text("two")
     assert await source.changed()
     assert await source.read() == file
+
+
+async def test_a_fifo_that_is_read_at_the_start_has_not_changed_by_that(tmp_path: Path) -> None:
+    file = tmp_path / "nearbucket.yaml"
+    os.mkfifo(file)
+    os.utime(file, (0, 0))
+    source = source_of(file)
+    with ThreadPoolExecutor() as writer:
+        writer.submit(file.write_text, "one")
+        assert file.read_text() == "one"
+    assert file.stat().st_mtime > 0
+    assert not await source.changed()

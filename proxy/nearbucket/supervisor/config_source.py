@@ -95,8 +95,7 @@ class FileSource:
         """
         self._stamp, self.name, self.problem = _stamp(self._file), name_of(self._path), None
         with suppress(OSError):  # ``load`` says why it cannot be read
-            mode = self._file.stat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            if not _is_regular(self._file.stat().st_mode):
                 raise ConfigError(f"{self._file}: is not a regular file; write a file in its place")
         return self._path
 
@@ -146,10 +145,20 @@ class ObjectSource:
         return fetched
 
 
+def _is_regular(mode: int) -> bool:
+    """Whether reading waits for no writer; a folder counts, whose error ``load`` knows."""
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
 def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """Values that change when a file is written or replaced; None if there is no file."""
+    """Values that change when a file is written or replaced; None if there is no file.
+
+    A FIFO or device has one value: reading it changes its times, and it is not read again.
+    """
     try:
         found = path.stat()
     except OSError:
         return None
+    if not _is_regular(found.st_mode):
+        return 0, 0, found.st_ino
     return found.st_mtime_ns, found.st_size, found.st_ino
