@@ -22,6 +22,8 @@ MOST_SECONDS, MOST_BYTES = 30 * 86400, 50 * 1000**4
     [
         (Duration, "1h", "1h"),
         (Duration, "1.5h", "90m"),
+        (Duration, "1.1h", "66m"),
+        (Duration, "0.009s", "9ms"),
         (Duration, "60s", "1m"),
         (Duration, 90, "90s"),
         (Duration, "250ms", "250ms"),

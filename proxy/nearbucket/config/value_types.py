@@ -69,7 +69,7 @@ def _seconds(value: object) -> float:
     seconds: float | None = None
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
-        seconds = float(found[1]) * _SECONDS[found[2] or "s"] if found else None
+        seconds = _rounded(float(found[1]) * _SECONDS[found[2] or "s"]) if found else None
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value
     if seconds is None:
@@ -77,6 +77,11 @@ def _seconds(value: object) -> float:
     if not 0 < seconds <= _LONGEST_DURATION:
         raise ValueError("is too short or too long; write a duration over 0 and up to 30d")
     return seconds
+
+
+def _rounded(seconds: float) -> float:
+    """Without the error of a product in binary: 1.1 h is 3960.0000000000005 s."""
+    return round(seconds, 6)
 
 
 def _seconds_or_zero(value: object) -> float:
@@ -127,7 +132,7 @@ def written_duration(seconds: float) -> str | float:
     if not seconds:
         return "0s"
     for unit, size in reversed(_SECONDS.items()):
-        if (count := round(seconds / size)) * size == seconds:
+        if _rounded((count := round(seconds / size)) * size) == seconds:
             return f"{count}{unit}"
     return seconds
 
