@@ -70,9 +70,8 @@ class SentRequest(NamedTuple):
             return size
         if not last:
             return 0
-        return (
-            None if size is None else range_size(self.range, size)
-        )  # it may end behind the object
+        # the range may end behind the object
+        return None if size is None else range_size(self.range, size)
 
 
 class ExpectedAnswer(NamedTuple):
