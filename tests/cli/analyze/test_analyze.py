@@ -144,6 +144,7 @@ def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
             ["{log}", "--memory", "much"],
             "--memory: 'much' is not a size; write one such as 4096, 64KiB",
         ),
+        (["{log}", "--memory", "8"], "--memory: '8' is under 1MiB; write a size such as 8GiB"),
         (["{log}", "--engine", "other"], "--engine other: there are local, spark and spark=MASTER"),
         (["{log}", "--fields", "date time"], "--fields: has no sc-bytes, cs-uri-stem, sc-status"),
         (["{log}", "--dedupe", "--keep", "k"], "--dedupe compares all files"),

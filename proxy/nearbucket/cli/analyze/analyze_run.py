@@ -393,6 +393,9 @@ def _rules(own: Settings | None, period: Period, hosts: tuple[str, ...]) -> Coun
 
 def _bytes_of(text: str) -> int:
     try:
-        return size_in_bytes(text)
+        size = size_in_bytes(text)
     except ValueError as error:
         raise ConfigError(f"--memory: {text!r} {error}") from None
+    if size < 1 << 20:  # nothing runs in so little: a number without its unit
+        raise ConfigError(f"--memory: {text!r} is under 1MiB; write a size such as 8GiB or 800MiB")
+    return size
