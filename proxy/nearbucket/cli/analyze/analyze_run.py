@@ -59,8 +59,7 @@ _OURS = 768 << 20
 """
 _A_THREAD = 128 << 20
 _LEAST = 128 << 20
-_WHOLE = 100
-"""Percent of the requests in a log that is no sample."""
+_WHOLE = 100  # percent of the requests in a log that is no sample
 
 
 @dataclass(frozen=True, slots=True)
