@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -296,6 +297,23 @@ async def test_a_response_that_does_not_identify_the_version_says_what_to_update
         head = await light.head_object(Bucket="bkt", Key="k")
     with pytest.raises(BotoCoreError, match=f"no {lacking}; update the server"):
         identified(head)
+
+
+@pytest.mark.parametrize(
+    ("date", "read"),
+    [
+        ("Thu, 01 Jan 2026 00:00:00 GMT", datetime(2026, 1, 1, tzinfo=UTC)),
+        ("Thu, 01 Jan 2026 00:00:00 -0000", datetime(2026, 1, 1, tzinfo=UTC)),
+        ("yesterday", None),
+    ],
+)
+async def test_a_date_of_a_head_is_in_utc_or_none(date: str, read: datetime | None) -> None:
+    async with (
+        ScriptedS3(reply("200 OK", b"", 'ETag: "x"', f"Last-Modified: {date}")) as server,
+        opened_light(at(server, credentials="anonymous")) as light,
+    ):
+        head = await light.head_object(Bucket="bkt", Key="k")
+    assert head.get("LastModified") == read
 
 
 async def test_a_listing_that_is_not_found_is_no_missing_object() -> None:

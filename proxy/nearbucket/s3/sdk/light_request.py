@@ -6,6 +6,8 @@ Arguments and members of responses have the names of the SDK.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -124,8 +126,9 @@ def _described(answer: Answer) -> dict[str, Any]:
         name: fields[field] for field, name in _MEMBERS.items() if field in fields
     }
     found["ContentLength"] = int(fields.get("content-length", 0))
-    if written := fields.get("last-modified"):
-        found["LastModified"] = parsedate_to_datetime(written)
+    with suppress(ValueError):  # one that cannot be read is none; of one without a zone it is UTC
+        written = parsedate_to_datetime(fields.get("last-modified", ""))
+        found["LastModified"] = written.replace(tzinfo=UTC)
     if count := fields.get("x-amz-mp-parts-count"):
         found["PartsCount"] = int(count)
     return found
