@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.errors import ConfigError, OriginError, ProxyError
+from nearbucket.replication import replicator
 from nearbucket.s3.listing import list_page
 from nearbucket.s3.sdk import sdk_client
 from tests.replication.conftest import MIB
@@ -198,7 +199,7 @@ async def test_an_object_whose_listing_has_no_etag_is_a_failure_and_not_called_r
 
 @pytest.mark.parametrize("lacking", ["ETag", "Last-Modified"])
 async def test_an_object_whose_head_does_not_show_its_version_is_a_failure_at_once(
-    world: World, lacking: str
+    world: World, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
     await world.put("a.tar.gz")
     await world.run()
@@ -215,3 +216,8 @@ async def test_an_object_whose_head_does_not_show_its_version_is_a_failure_at_on
     (failure,) = (await world.run()).failures
     assert f"no {lacking}; update the server" in failure.text
     assert [asked.name for asked in world.watched.asked].count("HEAD") == 1
+    monkeypatch.setattr(replicator, "_IN_A_ROW", 1)
+    with pytest.raises(ProxyError, match=f"in a row, the last with .*no {lacking}; .*") as ended:
+        await world.run()
+    assert not isinstance(ended.value, OriginError)  # of a server that cannot be reached
+    assert "reachable" not in str(ended.value)

@@ -39,6 +39,7 @@ from nearbucket.s3.sdk.light_client import opened_light
 from nearbucket.s3.sdk.sdk_client import (
     FAULTS,
     PAGE,
+    NoMemberError,
     as_ours,
     code_of,
     kind_of,
@@ -369,7 +370,7 @@ class Replicator:
         self._in_a_row += kind_of(error) not in _OF_THE_OBJECT
         if self._in_a_row < _IN_A_ROW:
             return
-        if not isinstance(error, ClientError):
+        if not isinstance(error, ClientError | NoMemberError):
             raise as_ours(error, self._target)
         raise ProxyError(
             f"{self._target.name}: stopped after {_IN_A_ROW} failures in a row, the last with "
