@@ -104,6 +104,8 @@ def test_wrong_use_ends_with_2_and_nothing_on_standard_output(
     ("arguments", "said"),
     [
         ("--config a.yaml serve", "No such option: --config; options follow the command:"),
+        ("-c a.yaml serve", "No such option: -c; options follow the command:"),
+        ("serve -p 80", "-p; settings are in the configuration, or in NEARBUCKET_… variables"),
         ("config --json show", " config COMMAND …"),
         ("serve --port 80", "--port; settings are in the configuration, or in NEARBUCKET_… var"),
         ("--verison", "No such option: --verison (Possible options: --version)"),

@@ -80,7 +80,7 @@ def _cures() -> Iterator[None]:
         options = {each.name for each in command.params} if command else ()
         if "extra argument" in error.message and "config" in options:
             error.message += "; a configuration is given as --config FILE"
-        unlike_any = getattr(error, "possibilities", None) == []
+        unlike_any = not getattr(error, "possibilities", True)  # None for one letter
         if unlike_any and isinstance(command, TyperGroup):
             error.message += f"; options follow the command: {error.ctx.command_path} COMMAND …"
         elif unlike_any and command and command.name == "serve":
