@@ -71,6 +71,7 @@ def test_a_file_that_is_there_is_kept(nearbucket: Run) -> None:
         ("--region", "us east", "--region: 'us east' is not"),
         ("--target", "us-west-2=x", "--target: 'x' is not a bucket name"),
         ("--target", "us-west-2:mirror", "'us-west-2:mirror' has a colon; write us-west-2=mirror"),
+        ("--target", "us-west-2,eu-west-1", "has a comma; give one --target for each region"),
         ("--target", "us-wset-2", "is not an AWS region; did you mean us-west-2?\n"),
         ("--target", "=mirror", "--target: '' is not"),
         ("--target", "", "--target: '' is not"),

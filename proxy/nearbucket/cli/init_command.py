@@ -121,6 +121,8 @@ def _targets(texts: Sequence[str], bucket: str) -> dict[str, str]:
         found[region] = name or f"{bucket}-{region}"
         if ":" in region:
             raise ConfigError(f"--target: {text!r} has a colon; write {text.replace(':', '=', 1)}")
+        if "," in text:
+            raise ConfigError(f"--target: {text!r} has a comma; give one --target for each region")
         for key, value in (("region", region), ("bucket", found[region])):
             _refuse(key, value, "target")
     return found
