@@ -10,6 +10,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.running import free_port
 from tests.serving import PATIENCE
 
@@ -75,16 +77,21 @@ def test_a_file_system_that_is_gone_does_not_hold_up_the_end(tmp_path: Path) -> 
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_signal_to_reload_during_the_start_is_obeyed_after_it(tmp_path: Path) -> None:
-    with serving(tmp_path, during="os.kill(os.getpid(), signal.SIGHUP)") as process:
-        assert said(process, "configuration reloaded")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
-
-
-def test_a_configuration_that_changes_during_the_start_is_loaded_after_it(tmp_path: Path) -> None:
-    changing = 'file.write_text(file.read_text().replace("downloads", "others"))'
-    with serving(tmp_path, during=changing) as process:
-        assert said(process, "sites.*.origin.bucket: downloads -> others")
+@pytest.mark.parametrize(
+    ("during", "line"),
+    [
+        ("os.kill(os.getpid(), signal.SIGHUP)", "configuration reloaded"),
+        (
+            'file.write_text(file.read_text().replace("downloads", "others"))',
+            "sites.*.origin.bucket: downloads -> others",
+        ),
+    ],
+    ids=["SIGHUP", "a changed file"],
+)
+def test_a_reload_that_is_due_during_the_start_follows_it(
+    tmp_path: Path, during: str, line: str
+) -> None:
+    with serving(tmp_path, during=during) as process:
+        assert said(process, line)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
