@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.lib.heads import varied
 from nearbucket.frontend import decision_cache
 from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
 from nearbucket.frontend.decision_cache import DecisionCache
@@ -243,3 +244,14 @@ def test_what_is_remembered_is_bounded(serve: Serve, monkeypatch: pytest.MonkeyP
             assert b"301" in serving.answer(head.encode())
         assert 0 <= sum(map(len, cache._objects.values())) < 40
     assert any(cache._objects.values())
+
+
+def test_twenty_thousand_clients_of_a_cdn_are_remembered(serve: Serve) -> None:
+    serving = serve("json")
+    cache = serving.context.decision_cache
+    clients = [f"52.94.{number}.7" for number in range(64)]
+    for _ in range(2):  # nothing is kept of what comes once
+        for head in varied(clients).split(b"\r\n\r\n")[:64]:
+            serving.answer(head + b"\r\n\r\n")
+    assert len(cache._clients) == len(clients)
+    assert cache._bytes / len(clients) * 20_000 < decision_cache.MAX_BYTES

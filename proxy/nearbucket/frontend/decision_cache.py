@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from nearbucket.policy.model import Request, Stream
     from nearbucket.telemetry.log_format import LinePart
 
-MAX_BYTES = 32 << 20
+MAX_BYTES = 64 << 20
 """Bytes of all entries, roughly; when they are reached, the whole cache is emptied."""
 
 MAX_REQUESTS = 8192
