@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from yarl import URL
 
 from nearbucket.config.aws_endpoints import bucket_url, partition_of, unknown_region
-from nearbucket.config.value_types import Section, SettingError, like, switch
+from nearbucket.config.value_types import KeyFile, Section, SettingError, like, switch
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ACCOUNT = r"^\d{12}$"
@@ -38,7 +38,7 @@ class KeyFiles(Section):
 
     access_key_file: Path
     """File with the access key id."""
-    secret_key_file: Path
+    secret_key_file: KeyFile
     """File with the secret access key."""
 
 

@@ -18,6 +18,7 @@ from nearbucket.config.value_types import (
     NOT_BOOLEAN,
     Duration,
     DurationOrZero,
+    KeyFile,
     Network,
     Port,
     Rate,
@@ -45,7 +46,7 @@ class Tls(Section):
 
     certificate: Path
     """PEM file with the certificate and its chain."""
-    key: Path
+    key: KeyFile
     """PEM file with the private key."""
 
 

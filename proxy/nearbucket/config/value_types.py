@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,6 +25,8 @@ MASK = "********"
 _USER = re.compile(r"^(?:[^/?#]*|[^/?#@:]*:(?!\d+[/?#]).*)@")
 """User name and password in a URL; also with a ``/`` or ``?`` that is not encoded."""
 
+_KEY_ITSELF = re.compile(r"[A-Za-z0-9+][A-Za-z0-9/+]{39}|-----BEGIN.*", re.DOTALL)
+"""AWS's secret access keys, and PEM."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {
     f"{prefix}{i}B": base**power
@@ -176,6 +179,15 @@ def without_secrets(source: str) -> str:
     return re.sub(r"\?.+", f"?{MASK}", found)
 
 
+def _no_key(value: Path) -> Path:
+    """The path of a file with a key, if it is none itself: messages show paths."""
+    if _KEY_ITSELF.fullmatch(str(value)):
+        raise ValueError(
+            "is a secret, which does not belong in the file; write the path of a file that has it"
+        )
+    return value
+
+
 def network(value: object) -> str:
     """Canonical CIDR text of a network or address."""
     text = str(value).strip()
@@ -254,6 +266,8 @@ Rate = Annotated[
     Field(examples=["1KiB/s", "64KiB/s"]),
 ]
 """Bytes a second."""
+KeyFile = Annotated[Path, AfterValidator(_no_key)]
+"""Path of a file with a secret key."""
 Network = Annotated[str, BeforeValidator(network)]
 Percent = Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN, WHOLE]
 Port = Annotated[int, Field(ge=0, le=65535), NOT_BOOLEAN]

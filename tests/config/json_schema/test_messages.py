@@ -188,6 +188,16 @@ def test_a_message_about_a_variable_names_the_variable_and_not_the_file(
         ORIGIN + "{bucket: a-b, region: us-east-1, credentials: {secret_key: s3cr3t}}\n",
         ORIGIN + "{bucket: a-b, region: us-east-1, endpoint: 'http://u:s3cr3t@minio:9000'}\n",
         "regions: {source: 'ftp://u:s3cr3t@example.com/r.json'}\n" + SITE,
+        "client_address:\n  origin_secret:\n    values:\n    - *s3cr3t\n" + SITE,
+        "client_address:\n  origin_secret:\n    values:\n    - !!int s3cr3t\n" + SITE,
+        "client_address:\n  origin_secret:\n    header: x-verify\n    s3cr3t\n" + SITE,
+        "client_address:\n  origin_secret:\n    values:\n   - s3cr3t\n" + SITE,
+        "client_address:\n  origin_secret:s3cr3t\n" + SITE,
+        ORIGIN + "{bucket: a-b, region: us-east-1, credentials: s3cr3t}\n",
+        ORIGIN + "{bucket: a-b, region: us-east-1, credentials: "
+        "{access_key_file: /id, secret_key_file: s3cr3t/bPxRfiCYEXAMPLEKEYwJalrXUtnFEMI/K}}\n",
+        "listen:\n  tls:\n    certificate: /c.pem\n    key: |\n"
+        "      -----BEGIN PRIVATE KEY-----\n      s3cr3t\n" + SITE,
     ],
 )
 def test_no_message_shows_a_secret(file: Path, text: str) -> None:

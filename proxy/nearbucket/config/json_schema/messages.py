@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from nearbucket.config.yaml_text.yaml_document import Entry, Path_
 
 SECRETS = ("client_address", "origin_secret", "values")
+TLS_KEY = ("listen", "tls", "key")
 _OF_THE_LIBRARY = re.compile(r"literal\[.*\]|constrained-.*|function-.*|KeyFiles|\[key\]").fullmatch
 """Parts of pydantic's locations that are no keys, but name a branch of a union."""
 _PERCENT = re.compile(r"[-+]?[\d.]+ *%").fullmatch
+_SECRET_INSIDE = re.compile(r"(?:secret|password|access_key)\w*:", re.IGNORECASE).search
 _CLOSE = 0.8
 _MISSING = object()
 
@@ -73,7 +75,7 @@ class Sources(NamedTuple):
     def shown(self, path: Path_) -> str:
         """The value at a path as it was written, or an empty text if there is none to show."""
         value = self.value(path)
-        if value is _MISSING or _is_secret(path) or isinstance(value, dict):
+        if value is _MISSING or _is_secret(path, value) or isinstance(value, dict):
             return ""
         entry = self.entries.get(path)
         if entry and entry.text and not isinstance(value, str):
@@ -157,9 +159,16 @@ def _is_other_branch(detail: ErrorDetails, value: object) -> bool:
     return branched and isinstance(value, dict) and detail["type"] != "model_type"
 
 
-def _is_secret(path: Path_) -> bool:
-    """Whether a value is a secret, or stands where one belongs: only the header is none."""
-    return path[:2] == SECRETS[:2] and path[2:3] != ("header",)
+def _is_secret(path: Path_, value: object) -> bool:
+    """Whether a value is a secret, stands where one belongs, or has the key of one inside.
+
+    Of an origin secret only the header is none. Keys may have been written as ``credentials``.
+    """
+    if path[-1:] == ("credentials",):
+        return isinstance(value, str) and not nearest(value, words_of(schema_at(path) or {}))
+    within = isinstance(value, str) and _SECRET_INSIDE(value)
+    own = path[:2] == SECRETS[:2] and path[2:3] != ("header",)
+    return own or bool(within) or path[-1:] == ("secret_key_file",) or path == TLS_KEY
 
 
 def _missing(path: Path_) -> str:
@@ -180,7 +189,7 @@ def _wrong_type(path: Path_, sources: Sources) -> str:
     entry = sources.entries.get(path)
     if isinstance(value, int | float) and is_text(schema):
         return f'is not text; put it in quotes: "{entry.text if entry and entry.text else value}"'
-    if isinstance(value, str) and not _is_secret(path):
+    if isinstance(value, str) and not _is_secret(path, value):
         if schema.get("type") == "array" and schema["items"].get("type") == "string":
             return f"is not a list; put it in brackets: {json.dumps([value])}"
         if _PERCENT(value):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from nearbucket.config.yaml_text.yaml_errors import Fault, fault_of, quoted
+from nearbucket.config.yaml_text.yaml_errors import Fault, fault_of, names_secret, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -192,7 +192,8 @@ def _scalar(node: yaml.ScalarNode, path: Path_) -> Any:
     form = _TAGS.get(node.tag)
     if form is not None and not form.fullmatch(text):  # the tag is written in the file
         tag, cure = _short(node.tag), _CURES[node.tag]
-        raise _fault(node, path, f"{quoted(text)} is no {tag}; remove the tag, or {cure}")
+        shown = "a secret" if names_secret(*map(str, path)) else quoted(text)
+        raise _fault(node, path, f"{shown} is no {tag}; remove the tag, or {cure}")
     match node.tag.removeprefix("tag:yaml.org,2002:"):
         case "null":
             return None

@@ -93,8 +93,9 @@ def fault_of(error: yaml.YAMLError, text: str) -> Fault:
         # the line was read as the first line of a text that this one continues
         about = f"{joined[1]}:{joined[2]} needs a space after the colon: {joined[1]}: {joined[2]}"
         return Fault(number, ".".join([*_parents(lines, number - 1), joined[1]]), about)
-    shown = "a secret" if _SECRET.search(line) else _shorten(line.split(" #")[0].strip())
-    found = "a secret" if _SECRET.search(line) else _token(line, column) or shown
+    is_secret = names_secret(line, *(_parents(lines, number) if lines else ()))
+    shown = "a secret" if is_secret else _shorten(line.split(" #")[0].strip())
+    found = "a secret" if is_secret else _token(line, column) or shown
     about = cure.text if cure else f"{{line}} is not YAML: {error.problem}; put text in quotes"
     filled = about.replace("{found}", found).replace("{line}", quoted(shown))
     stop = error.problem_mark
@@ -130,6 +131,11 @@ def _token(line: str, column: int) -> str:
     rest = line[column:].split(" #", maxsplit=1)[0].strip()
     token = re.match(r"[^\s,\]}]+", rest)
     return _shorten(rest if rest[:1] in "[{\"'" else token[0] if token else rest)
+
+
+def names_secret(*texts: str) -> bool:
+    """Whether a line, or a key that it is below, shows that a secret may stand there."""
+    return any(_SECRET.search(text) for text in texts)
 
 
 def quoted(text: str) -> str:
