@@ -11,6 +11,7 @@ _LONGEST = 60
 _KEY = re.compile(r"^ *(?:- +)*([A-Za-z0-9_.-]+) *:(?: |$)")
 _INNER_KEY = re.compile(r".*(?<![A-Za-z0-9_-])([A-Za-z0-9_-]+): ")
 _NO_SPACE = re.compile(r"\s*(?:- +)*([a-z_]+):([^\s/].*)")
+_CONFLICT = re.compile(r"(?:<{7}|={7}|>{7})(?: |$)").match
 _SECRET = re.compile(r"secret|password|access_key|values", re.IGNORECASE)
 
 
@@ -77,6 +78,10 @@ class Fault(Exception):  # noqa: N818  # not for callers: ``file`` makes a Confi
 def fault_of(error: yaml.YAMLError, text: str) -> Fault:
     """What an error of PyYAML's means."""
     lines = text.splitlines()
+    if marks := [number for number, line in enumerate(lines, 1) if _CONFLICT(line)]:
+        begins = lines[marks[0] - 1][:7]
+        about = f"{begins} marks a merge conflict; remove the marks and one of the two sides"
+        return Fault(marks[0], "", about)
     if not isinstance(error, yaml.MarkedYAMLError):
         return _unreadable(error, lines, text)
     said = f"{error.context or ''} {error.problem or ''}"
