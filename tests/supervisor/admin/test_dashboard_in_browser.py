@@ -50,6 +50,10 @@ FAINT = """() => {
 LOST = """() => [...document.querySelectorAll("td, tbody th")]
   .filter((cell) => cell.textContent && (!cell.checkVisibility()
     || cell.getBoundingClientRect().right > innerWidth)).length"""
+# Text that runs over the edge of its cell.
+OVERFLOWING = """() => [...document.querySelectorAll("td > div, th > div")]
+  .filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.outerHTML)"""
+LONG_HOST = f"downloads.{'internal' * 7}.example.com"
 
 
 async def test_it_fits_with_all_its_columns_and_its_text_can_be_read(
@@ -68,6 +72,19 @@ async def test_it_fits_with_all_its_columns_and_its_text_can_be_read(
                 assert await tab.run(FAINT) == []
         assert await tab.run("() => document.querySelectorAll('main img, main script').length") == 0
         assert complaints(tab) == []
+
+
+async def test_long_names_fit_on_phones_and_beside_all_columns(
+    tmp_path: Path, browser: str
+) -> None:
+    file = tmp_path / "dashboard.html"
+    file.write_text(page("day").replace("downloads.example.com", LONG_HOST), encoding="utf-8")
+    async with new_tab(browser) as tab:
+        await open_quietly(tab)
+        for width in (720, 390, 320):
+            await look(tab, file.as_uri(), width, "light")
+            assert await tab.run("() => document.documentElement.scrollWidth") <= width
+            assert await tab.run(OVERFLOWING) == []
 
 
 async def take_screenshots(folder: Path, *, whole: bool) -> None:
