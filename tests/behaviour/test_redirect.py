@@ -213,7 +213,8 @@ async def test_the_labels_hold_target_regions_and_two_words(serve: Serve) -> Non
         for address in (OUTSIDE, ELSEWHERE):
             await served.get("/a.tar.gz", client_at(address))
         await served.get("/readme.txt", client_at(EAST))
-        assert served.figures("nearbucket_bypasses_total") == {
+        figures = served.figures("nearbucket_bypasses_total")
+        assert {labels: value for labels, value in figures.items() if value} == {
             ("*", "outside", "outside-aws"): 1,
             ("*", "other-aws", "no-target"): 1,
             ("*", "us-east-1", "path"): 1,

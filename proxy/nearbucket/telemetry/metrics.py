@@ -63,10 +63,11 @@ CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """Classes of statuses, by their first digit; ``none``: the client left before any."""
 OTHER_AWS_REQUESTS, OTHER_AWS_BYTES = "other-aws requests", "other-aws bytes"
 """Values by region of what the metrics count as ``other-aws``; the dashboard alone has them."""
-_BY_REGION = {
-    "nearbucket_bypasses_total": OTHER_AWS_REQUESTS,
-    "nearbucket_streamed_bytes_total": OTHER_AWS_BYTES,
-}
+_BYPASSES, _STREAMED = "nearbucket_bypasses_total", "nearbucket_streamed_bytes_total"
+_BY_REGION = {_BYPASSES: OTHER_AWS_REQUESTS, _STREAMED: OTHER_AWS_BYTES}
+_ELSEWHERE = {OUTSIDE: Reason.OUTSIDE_AWS, OTHER_AWS: Reason.NO_TARGET}
+_AT_TARGETS = (Reason.SHADOW, Reason.PATH, Reason.NOT_REPLICATED, Reason.CAME_BACK)
+"""The usual reasons of clients without a target, and of those with one: series from the start."""
 _OF_TARGETS = (
     "nearbucket_redirects_total",
     "nearbucket_redirected_bytes_total",
@@ -222,11 +223,11 @@ class Counters:
         if reason is Reason.IN_REGION:
             answers, size = (self.counter(name, site, region) for name in _OF_TARGETS[:2])
             return DecisionCounters(answers, of_host, times, size=size, redirects=True)
-        answers = counter("nearbucket_bypasses_total", site, region, reason.value)
+        answers = counter(_BYPASSES, site, region, reason.value)
         if isinstance(decision, RedirectTo):  # to the CDN
             return DecisionCounters(answers, of_host, times)
         shadow = self.counter(_SHADOW[0], site, region) if reason is Reason.SHADOW else None
-        size = counter("nearbucket_streamed_bytes_total", site, region)
+        size = counter(_STREAMED, site, region)
         return DecisionCounters(answers, of_host, times, size=size, shadow=shadow)
 
     def _counter_of(
@@ -285,8 +286,12 @@ def _declared(settings: Settings) -> Iterator[tuple[str, ...]]:
     for site in settings.sites:
         yield "nearbucket_streams_refused_total", site.name
         yield "nearbucket_origin_resumes_total", site.name
+        for region, reason in _ELSEWHERE.items():
+            yield _STREAMED, site.name, region
+            yield _BYPASSES, site.name, region, reason.value
         for region in site.targets:
-            yield from ((name, site.name, region) for name in (*_OF_TARGETS, *_SHADOW))
+            yield from ((name, site.name, region) for name in (*_OF_TARGETS, *_SHADOW, _STREAMED))
+            yield from ((_BYPASSES, site.name, region, reason.value) for reason in _AT_TARGETS)
         if site.failover:
             yield "nearbucket_origin_failovers_total", site.name
     hosts = {host for site in settings.sites for host in site.hosts} - {"*"}

@@ -158,7 +158,7 @@ class Demo:
         digest = hashlib.sha256(self.sample).hexdigest()
         west, outside = (f"-H 'X-Forwarded-For: {ip}'" for ip in (IN_WEST, OUTSIDE))
         metrics = f"http://127.0.0.1:{self.admin_port}/metrics"
-        counts = "^nearbucket_(redirects|bypasses|streamed_bytes)_total"
+        counts = "^nearbucket_(redirects|bypasses|streamed_bytes)_total.* [1-9]"
         return [
             DemoCommand(f"A client in {WEST_REGION} is redirected to the bucket there",
                         f"curl -sD- -o/dev/null {west} {url}", ("301", f"/{WEST_BUCKET}/{KEY}")),
