@@ -19,6 +19,7 @@ from nearbucket.config.value_types import (
     Duration,
     DurationOrZero,
     KeyFile,
+    ListenHost,
     Network,
     Port,
     Rate,
@@ -53,7 +54,7 @@ class Tls(Section):
 class Listen(Section):
     """The public port. HTTP/1.1 only, with and without TLS."""
 
-    host: str = "0.0.0.0"
+    host: ListenHost = "0.0.0.0"
     """Address to listen on."""
     port: Port = 8080
     """Port to listen on; 0 takes a free one and logs it."""
@@ -68,7 +69,7 @@ class Listen(Section):
 class Admin(Section):
     """The admin port: metrics, health, explain and dashboard."""
 
-    host: str = "127.0.0.1"
+    host: ListenHost = "127.0.0.1"
     """Address to listen on."""
     port: Port = 9090
     """Port to listen on; 0 takes a free one and logs it."""

@@ -188,6 +188,17 @@ def _no_key(value: Path) -> Path:
     return value
 
 
+def _bindable(value: str) -> str:
+    """An address or name to listen on, without the port and the brackets that URLs have."""
+    host, _, port = value.rpartition(":")
+    if port.isdecimal() and host and (":" not in host or host.endswith("]")):
+        raise ValueError(f"has a port; write it as port: {port}")
+    if not value or set("[]/* ") & set(value):
+        text = "is not an address or name of this machine; write one such as 0.0.0.0, or :: without"
+        raise ValueError(f"{text} brackets")
+    return value
+
+
 def network(value: object) -> str:
     """Canonical CIDR text of a network or address."""
     text = str(value).strip()
@@ -266,6 +277,8 @@ Rate = Annotated[
     Field(examples=["1KiB/s", "64KiB/s"]),
 ]
 """Bytes a second."""
+ListenHost = Annotated[str, AfterValidator(_bindable)]
+"""Address or name to listen on."""
 KeyFile = Annotated[Path, AfterValidator(_no_key)]
 """Path of a file with a secret key."""
 Network = Annotated[str, BeforeValidator(network)]
