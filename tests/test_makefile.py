@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,6 +24,7 @@ def test_an_environment_that_venv_could_not_complete_is_made_again(tmp_path: Pat
     done = subprocess.run(
         ["make", "install", f"PYTHON={python}"],
         cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if "MAKE" not in name},
         capture_output=True,
         text=True,
         check=False,
