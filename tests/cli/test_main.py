@@ -211,6 +211,19 @@ def test_a_missing_configuration_file_ends_with_2_and_is_named(
 
 
 @pytest.mark.parametrize("command", ["serve", "check --offline", "config show"])
+def test_a_configuration_at_another_url_is_answered_with_what_is_read(
+    nearbucket: Run, command: str
+) -> None:
+    url = "https://someone:s3cr3t@config.example/nearbucket.yaml"
+    code, out, err = nearbucket(*command.split(), "--config", url)
+    assert (code, out) == (2, "")
+    assert err == (
+        "nearbucket: --config https://********@config.example/nearbucket.yaml: write the path of a "
+        "file, or s3://BUCKET/KEY\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["serve", "check --offline", "config show"])
 def test_without_any_configuration_the_ways_to_give_one_are_said(
     nearbucket: Run, command: str
 ) -> None:

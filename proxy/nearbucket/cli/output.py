@@ -18,6 +18,7 @@ from nearbucket.analysis.report.figures import visible
 from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.config.environment import FILE_VARIABLE
 from nearbucket.config.file import ConfigFile
+from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, OriginError, RangesError
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 
@@ -43,9 +44,12 @@ def config_file(value: str) -> ConfigFile:
     """What the value of ``--config`` means: a path, or an object in S3, which is read here.
 
     Raises:
-        ProxyError: The object cannot be read.
+        ProxyError: The object cannot be read, or it is another URL.
     """
     if not value.startswith(S3_SCHEME):
+        if "://" in value:
+            shown = visible(without_secrets(value))
+            raise ConfigError(f"--config {shown}: write the path of a file, or s3://BUCKET/KEY")
         return Path(value)
     import asyncio  # noqa: PLC0415  # other commands start faster without these
 
