@@ -134,7 +134,7 @@ def test_a_table_has_a_line_for_each_step(shared: Running) -> None:
         ("http://127.0.0.1:abc", 2, "is not a URL such as http://127.0.0.1:9090"),
         ("http://[::1", 2, "is not a URL such as http://127.0.0.1:9090"),
         ("127.0.0.1:{silent}", 2, "this is not nearbucket's admin port"),
-        ("127.0.0.1:{public}", 2, "status 404: There is no such object.; is this the admin port?"),
+        ("127.0.0.1:{public}", 2, "status 404: There is no such object; is this the admin port?"),
     ],
 )
 def test_a_server_that_does_not_explain_is_named(

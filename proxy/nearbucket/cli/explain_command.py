@@ -131,7 +131,7 @@ def _asked(live: str, query: ExplainQuery) -> dict[str, Any]:
         with error:
             said = error.read(1000).decode("utf-8", "replace").strip()
         hint = "" if error.code == HTTPStatus.BAD_REQUEST else "; is this the admin port?"
-        raise ConfigError(f"--live {live}: status {error.code}: {said}{hint}") from None
+        raise ConfigError(f"--live {live}: status {error.code}: {said.rstrip('.')}{hint}") from None
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         why = getattr(reason, "strerror", None) or reason
