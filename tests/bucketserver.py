@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
+from tests.build import open_bucket
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -60,13 +62,7 @@ class BucketServer:
 
     def entry(self, **more: Any) -> dict[str, Any]:
         """The bucket's entry in a configuration."""
-        return {
-            "bucket": BUCKET,
-            "region": "us-east-1",
-            "endpoint": self.endpoint,
-            "credentials": "anonymous",
-            **more,
-        }
+        return open_bucket(self.endpoint, **{"bucket": BUCKET, **more})
 
     async def open(self) -> None:
         """Listen; on the same port as before, if there was one."""

@@ -36,6 +36,8 @@ COMMAND = (sys.executable, "-m", PACKAGE)
 
 BLIND = {"verify": "none", "came_back": "off", "watch": False}
 """``redirect`` for targets that there are none of."""
+FORWARDED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
+"""``client_address`` for tests that name the client in a field."""
 
 
 def ranges_document() -> bytes:
@@ -79,6 +81,17 @@ def settings(
     }
     sites = [{**each, "redirect": {**BLIND, **each.get("redirect", {})}} for each in (first, *more)]
     return Settings.model_validate({"sites": sites, **sections})
+
+
+def open_bucket(endpoint: str, **more: Any) -> dict[str, Any]:
+    """The entry of a bucket at an endpoint, which is asked without a signature."""
+    return {
+        "bucket": "downloads",
+        "region": "us-east-1",
+        "endpoint": endpoint,
+        "credentials": "anonymous",
+        **more,
+    }
 
 
 def snapshot(chosen: Settings, *, workers: int = 1) -> Snapshot:

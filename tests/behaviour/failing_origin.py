@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.build import OUTSIDE, settings
+from tests.build import FORWARDED, OUTSIDE, open_bucket, settings
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply
 from tests.serving import client_at
 
@@ -20,17 +20,14 @@ SLOW_DOWN = Say(error("503 Slow Down", "SlowDown"))
 def entry(server: ScriptedS3 | str, **more: Any) -> dict[str, Any]:
     """A bucket at an endpoint."""
     endpoint = server if isinstance(server, str) else server.endpoint
-    return {
-        "bucket": "downloads", "region": "us-east-1", "endpoint": endpoint,
-        "credentials": "anonymous", **more,
-    }  # fmt: skip
+    return open_bucket(endpoint, **more)
 
 
 def site(first: dict[str, Any], *further: dict[str, Any]) -> Any:
     """A configuration with an origin and failover buckets."""
     return settings(
         site={"origin": first, "failover": list(further)},
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        client_address=FORWARDED,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from tests.build import OUTSIDE, settings
+from tests.build import FORWARDED, OUTSIDE, open_bucket, settings
 from tests.serving import PATIENCE, client_at
 
 if TYPE_CHECKING:
@@ -20,22 +20,16 @@ def in_front_of(s3: LocalS3, **sections: Any) -> Any:
     """A configuration with the real server as origin."""
     return settings(
         site={"origin": s3.entry(s3.private).model_dump()},
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        client_address=FORWARDED,
         **sections,
     )
 
 
 def scripted(server: ScriptedS3, **more: Any) -> Any:
     """A configuration with a scripted server as origin, and ``more`` sections."""
-    entry = {
-        "bucket": "downloads",
-        "region": "us-east-1",
-        "endpoint": server.endpoint,
-        "credentials": "anonymous",
-    }
     return settings(
-        site={"origin": entry, "redirect": {"head": "redirect"}},
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        site={"origin": open_bucket(server.endpoint), "redirect": {"head": "redirect"}},
+        client_address=FORWARDED,
         **more,
     )
 

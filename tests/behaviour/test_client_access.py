@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer, until
-from tests.build import WEST, settings
+from tests.build import FORWARDED, WEST, settings
 from tests.s3server import allow_anonymous, make_bucket
 from tests.serving import PATIENCE, client_at
 from tests.tuning import give_checks_time, probe_often
@@ -44,7 +43,9 @@ async def redirecting(
 ) -> AsyncIterator[Served]:
     chosen = {"verify": "match", "verify_ttl": "1h", "watch": True, "scheme": "http", **redirect}
     site = {"origin": origin, "targets": {"us-west-2": target}, "redirect": chosen}
-    async with serve(settings(site=site, client_address=TRUSTED, catalog={"wait": "5s"})) as served:
+    async with serve(
+        settings(site=site, client_address=FORWARDED, catalog={"wait": "5s"})
+    ) as served:
         await until_answered(served, "in-region")
         yield served
 

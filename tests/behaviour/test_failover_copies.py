@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from tests.behaviour.test_redirect import TRUSTED
 from tests.behaviour.two_buckets import reason
 from tests.bucketserver import BucketServer, until
-from tests.build import OUTSIDE, WEST, settings
+from tests.build import FORWARDED, OUTSIDE, WEST, settings
 from tests.serving import client_at
 from tests.tuning import shorten_patience
 
@@ -32,7 +31,7 @@ def site(origin: BucketServer, target: BucketServer, failover: BucketServer) -> 
             "targets": {"us-west-2": target.entry()},
             "redirect": {"verify": "match", "scheme": "http"},
         },
-        client_address=TRUSTED,
+        client_address=FORWARDED,
         catalog={"wait": f"{WAIT}s"},
     )
 

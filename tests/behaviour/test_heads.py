@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.build import EAST, OUTSIDE, settings
+from tests.build import EAST, FORWARDED, OUTSIDE, open_bucket, settings
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import client_at
 
@@ -102,15 +102,10 @@ async def test_an_answer_has_these_fields_and_no_others(  # noqa: PLR0913, PLR09
     async with ScriptedS3(Say(said), Say(said)) as server:
         chosen = settings(
             site={
-                "origin": {
-                    "bucket": "downloads",
-                    "region": "us-east-1",
-                    "endpoint": server.endpoint,
-                    "credentials": "anonymous",
-                },
+                "origin": open_bucket(server.endpoint),
                 "targets": {"us-east-1": {"bucket": "downloads"}},
             },
-            client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+            client_address=FORWARDED,
             log={"reason_header": shown},
         )
         async with serve(chosen) as served:

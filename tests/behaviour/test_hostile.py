@@ -27,7 +27,7 @@ from tests.behaviour.vectors import (
     in_groups,
     naming,
 )
-from tests.build import settings
+from tests.build import open_bucket, settings
 from tests.serving import PATIENCE, head_of
 
 if TYPE_CHECKING:
@@ -92,12 +92,7 @@ class Recorder:
 async def recorded(serve: Serve, **more: Any) -> AsyncIterator[tuple[Served, Recorder]]:
     """A worker for the host dl.example alone; loopback counts as us-east-1."""
     async with Recorder() as origin:
-        entry = {
-            "bucket": "downloads",
-            "region": "us-east-1",
-            "credentials": "anonymous",
-            "endpoint": f"http://127.0.0.1:{origin.port}",
-        }
+        entry = open_bucket(f"http://127.0.0.1:{origin.port}")
         chosen = settings(
             site={"hosts": ["dl.example"], "origin": entry},
             regions={"overrides": {"127.0.0.0/8": "us-east-1"}},

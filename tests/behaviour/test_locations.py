@@ -9,10 +9,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.behaviour.test_redirect import TRUSTED
 from tests.behaviour.two_buckets import FROM, OBJECTS, copies, reason
 from tests.bucketserver import BucketServer
-from tests.build import OUTSIDE, settings
+from tests.build import FORWARDED, OUTSIDE, settings
 from tests.serving import client_at
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ async def test_a_signed_location_opens_a_private_bucket(
     }
     log = tmp_path / "log"
     with log.open("wb") as sink:
-        chosen = settings(site=site, client_address=TRUSTED, catalog={"wait": "5s"})
+        chosen = settings(site=site, client_address=FORWARDED, catalog={"wait": "5s"})
         async with serve(chosen, log=sink.fileno()) as served:
             for _ in range(3):
                 answer = await served.get("/a+b%20c%25.txt", FROM, method=method)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer, until
-from tests.build import EAST, OUTSIDE, settings
+from tests.build import EAST, FORWARDED, OUTSIDE, settings
 from tests.serving import client_at
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def settings_of(origin: BucketServer, target: BucketServer) -> Any:
         "targets": {"us-east-1": target.entry()},
         "redirect": {"verify": "match", "scheme": "http", "watch": False},
     }
-    return settings(site=site, client_address=TRUSTED)
+    return settings(site=site, client_address=FORWARDED)
 
 
 @pytest.mark.parametrize("way", WAYS)

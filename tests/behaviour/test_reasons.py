@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.bucketserver import until
-from tests.build import EAST, OUTSIDE, settings
+from tests.build import EAST, FORWARDED, OUTSIDE, settings
 from tests.scripteds3 import Say, ScriptedS3, reply
 from tests.serving import client_at
 
 if TYPE_CHECKING:
     from tests.serving import Serve
-
-TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
 
 
 def in_front_of(server: ScriptedS3, *, credentials: Any = "anonymous", **site: Any) -> Any:
@@ -26,7 +24,7 @@ def in_front_of(server: ScriptedS3, *, credentials: Any = "anonymous", **site: A
         "endpoint": server.endpoint,
         "credentials": credentials,
     }
-    return settings(site={"origin": entry, **site}, client_address=TRUSTED)
+    return settings(site={"origin": entry, **site}, client_address=FORWARDED)
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.bucketserver import BucketServer, until
-from tests.build import EAST, ELSEWHERE, OUTSIDE, WEST, settings
+from tests.build import EAST, ELSEWHERE, FORWARDED, OUTSIDE, WEST, open_bucket, settings
 from tests.serving import client_at, head_of
 
 if TYPE_CHECKING:
     from tests.serving import Serve
 
-TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
-NO_ORIGIN = {"bucket": "downloads", "region": "us-east-1", "credentials": "anonymous",
-             "endpoint": "http://127.0.0.1:9"}  # fmt: skip
+NO_ORIGIN = open_bucket("http://127.0.0.1:9")
 
 
 HEAD_TOO = {"head": "redirect"}
 
 
 def chosen(**site: Any) -> Any:
-    return settings(site={"origin": NO_ORIGIN, **site}, client_address=TRUSTED)
+    return settings(site={"origin": NO_ORIGIN, **site}, client_address=FORWARDED)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -141,7 +139,7 @@ async def test_an_unknown_host_is_misdirected(serve: Serve) -> None:
 async def test_a_wrong_secret_is_refused_and_an_absent_one_is_not(serve: Serve) -> None:
     with_secret = settings(
         site={"origin": NO_ORIGIN},
-        client_address={**TRUSTED, "origin_secret": {"values": ["right"]}},
+        client_address={**FORWARDED, "origin_secret": {"values": ["right"]}},
     )
     async with serve(with_secret) as served:
         wrong = await served.get("/a.tar.gz", client_at(EAST), "X-Origin-Verify: wrong")
@@ -235,7 +233,7 @@ async def test_over_the_limit_of_connections_a_client_is_told_503(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     limited = settings(
-        site={"origin": NO_ORIGIN}, client_address=TRUSTED, limits={"max_connections": 1}
+        site={"origin": NO_ORIGIN}, client_address=FORWARDED, limits={"max_connections": 1}
     )
     async with serve(limited) as served:
         first = await served.connect()
@@ -285,7 +283,7 @@ async def test_a_connection_whose_request_had_a_body_is_idle_afterwards(serve: S
 
 async def test_the_reason_header_can_be_turned_off(serve: Serve) -> None:
     quiet = settings(
-        site={"origin": NO_ORIGIN}, client_address=TRUSTED, log={"reason_header": False}
+        site={"origin": NO_ORIGIN}, client_address=FORWARDED, log={"reason_header": False}
     )
     async with serve(quiet) as served:
         for target in ("/a.tar.gz", "/%00"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.build import OUTSIDE, settings
+from tests.build import FORWARDED, OUTSIDE, open_bucket, settings
 from tests.certificates import make_certificate
 from tests.scripteds3 import ETAG, Say, ScriptedS3, reply, rest
 from tests.serving import PATIENCE, client_at, head_of, trusting
@@ -36,15 +36,8 @@ def certificate(tmp_path: Path) -> Iterator[Tls]:
 
 def scripted(server: ScriptedS3) -> Any:
     return settings(
-        site={
-            "origin": {
-                "bucket": "downloads",
-                "region": "us-east-1",
-                "credentials": "anonymous",
-                "endpoint": server.endpoint,
-            }
-        },
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        site={"origin": open_bucket(server.endpoint)},
+        client_address=FORWARDED,
         limits={"drain_timeout": "1s"},
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.behaviour.two_buckets import FROM, OBJECTS, copies, reason
-from tests.build import OUTSIDE, settings
+from tests.build import FORWARDED, OUTSIDE, open_bucket, settings
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply
 from tests.serving import client_at
 
@@ -33,14 +33,8 @@ MERGED = [
 
 def behind(server: ScriptedS3, **site: Any) -> Any:
     """A configuration with a scripted server as origin."""
-    entry = {
-        "bucket": "downloads",
-        "region": "us-east-1",
-        "endpoint": server.endpoint,
-        "credentials": "anonymous",
-    }
-    trusted = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
-    return settings(site={"origin": entry, **site}, client_address=trusted)
+    entry = open_bucket(server.endpoint)
+    return settings(site={"origin": entry, **site}, client_address=FORWARDED)
 
 
 def whole(cache_control: str | None = STORED) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.behaviour.streaming import scripted as behind
-from tests.build import EAST, OUTSIDE, settings
+from tests.build import EAST, FORWARDED, OUTSIDE, open_bucket, settings
 from tests.certificates import client_side, make_certificate
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 from tests.serving import PATIENCE, Answer, Client, client_at, head_of
@@ -24,18 +24,11 @@ if TYPE_CHECKING:
 
 FROM = client_at(OUTSIDE)
 ORIGIN = "Origin: https://app.example"
-TRUSTED = {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]}
 
 
 def scripted(server: ScriptedS3, *, origin: Any = None, tls: Any = None, **site: Any) -> Any:
-    entry = {
-        "bucket": "downloads",
-        "region": "us-east-1",
-        "endpoint": server.endpoint,
-        "credentials": "anonymous",
-        **(origin or {}),
-    }
-    return settings(site={"origin": entry, **site}, client_address=TRUSTED, listen={"tls": tls})
+    entry = open_bucket(server.endpoint, **(origin or {}))
+    return settings(site={"origin": entry, **site}, client_address=FORWARDED, listen={"tls": tls})
 
 
 @pytest.mark.parametrize(
@@ -126,7 +119,7 @@ async def test_by_default_no_argument_does(serve: Serve) -> None:
 
 async def test_a_passed_on_argument_is_signed(serve: Serve, s3: LocalS3) -> None:
     entry = s3.entry(s3.private, query=["response-content-type"]).model_dump()
-    chosen = settings(site={"origin": entry}, client_address=TRUSTED)
+    chosen = settings(site={"origin": entry}, client_address=FORWARDED)
     async with serve(chosen) as served:
         answer = await served.get("/text.txt?response-content-type=x/y%2Bz", FROM)
     assert (answer.status, answer.headers["content-type"]) == (200, "x/y+z")

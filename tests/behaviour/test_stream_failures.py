@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.behaviour.streaming import FROM, full, scripted
-from tests.build import OUTSIDE, WEST, settings
+from tests.build import FORWARDED, OUTSIDE, WEST, settings
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
 from tests.serving import PATIENCE, client_at, head_of
 from tests.tuning import resume_at_once
@@ -34,7 +34,7 @@ async def test_an_origin_bucket_that_does_not_exist_is_a_502_for_all(
                 "scheme": "http",
             },
         },
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        client_address=FORWARDED,
         catalog={"wait": "5s"},
     )
     reason = "outside-aws" if client == OUTSIDE else "unverified"

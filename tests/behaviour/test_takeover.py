@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.test_redirect import TRUSTED
 from tests.behaviour.two_buckets import reason
 from tests.bucketserver import BucketServer, until
-from tests.build import WEST, settings
+from tests.build import FORWARDED, WEST, settings
 from tests.s3server import make_bucket
 from tests.serving import PATIENCE, client_at
 from tests.tuning import give_checks_time, probe_often
@@ -73,7 +72,7 @@ async def clients_of(
     """Clients that are redirected to a target, by checks that hold for an hour."""
     redirect = {"verify": "match", "verify_ttl": "1h", "watch": True, "scheme": "http"}
     site = {"origin": origin, "targets": {"us-west-2": target}, "redirect": redirect}
-    chosen = settings(site=site, client_address=TRUSTED, catalog={"wait": "5s"})
+    chosen = settings(site=site, client_address=FORWARDED, catalog={"wait": "5s"})
     async with serve(chosen) as served:
         clients = Clients(served)
         await clients.until("in-region")

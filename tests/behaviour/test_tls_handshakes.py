@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.behaviour.test_site import TRUSTED, over_tls
+from tests.behaviour.test_site import over_tls
 from tests.bucketserver import until
-from tests.build import EAST, settings
+from tests.build import EAST, FORWARDED, settings
 from tests.certificates import make_certificate
 from tests.serving import PATIENCE, client_at
 
@@ -28,7 +28,7 @@ def with_tls(folder: Path, **limits: Any) -> tuple[Any, Any]:
     """A certificate, and a configuration with it."""
     tls = make_certificate(folder, "one.example")
     listen = {"tls": tls}
-    return tls, settings(client_address=TRUSTED, listen=listen, limits=limits)
+    return tls, settings(client_address=FORWARDED, listen=listen, limits=limits)
 
 
 async def silent(served: Served, count: int, *pieces: bytes) -> Sequence[Client]:

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BucketServer
-from tests.build import WEST, settings
+from tests.build import FORWARDED, WEST, settings
 from tests.serving import client_at
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ async def copies(
                 **entry,
                 "redirect": {"verify": "match", "scheme": "http", **(redirect or {})},
             },
-            "client_address": TRUSTED,
+            "client_address": FORWARDED,
             "catalog": {"wait": "5s"},
             **sections,
         }

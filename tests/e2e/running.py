@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.build import ranges_document
+from tests.build import FORWARDED, ranges_document
 from tests.command_server import start
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Running:
         config = {
             "listen": {"host": "127.0.0.1", "port": self.port, "workers": 2},
             "admin": {"port": self.admin_port},
-            "client_address": {"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+            "client_address": FORWARDED,
             "limits": {"drain_grace": 0},
             **config,
         }

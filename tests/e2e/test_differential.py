@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.build import settings
+from tests.build import FORWARDED, settings
 from tests.e2e.differential import (
     BUCKET,
     CONDITIONS,
@@ -296,7 +296,7 @@ async def test_the_proxy_answers_as_s3_does_but_for_the_listed_differences(
 ) -> None:
     chosen = settings(
         site={"origin": s3.entry(BUCKET).model_dump()},
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        client_address=FORWARDED,
     )
     async with serving(chosen) as served, client() as session:
         found = Comparison(Twice(s3.server, served.port, session, known))

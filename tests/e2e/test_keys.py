@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from tests.build import OUTSIDE, WEST, settings
+from tests.build import FORWARDED, OUTSIDE, WEST, settings
 from tests.programs import program
 from tests.s3server import allow_anonymous, make_bucket
 from tests.scripteds3 import Say, ScriptedS3, reply
@@ -118,7 +118,7 @@ def in_front_of(s3: LocalS3) -> Any:
             "targets": {REGIONAL: target},
             "redirect": {"paths": ["*"], "scheme": "http"},
         },
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        client_address=FORWARDED,
     )
 
 
@@ -131,7 +131,7 @@ def scripted(server: ScriptedS3) -> Any:
             "targets": {REGIONAL: place},
             "redirect": {"paths": ["*"], "scheme": "http"},
         },
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        client_address=FORWARDED,
     )
 
 

@@ -76,15 +76,10 @@ class Trio:
         chosen = build.settings(
             site={
                 "hosts": ["*", "dl.example"],
-                "origin": {
-                    "bucket": "downloads",
-                    "region": "us-east-1",
-                    "credentials": "anonymous",
-                    "endpoint": f"http://127.0.0.1:{port}",
-                },
+                "origin": build.open_bucket(f"http://127.0.0.1:{port}"),
                 "redirect": {"head": "redirect"},
             },
-            client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+            client_address=build.FORWARDED,
         )
         for fast_lane, relay in LANES:
             log = self._stack.enter_context(TemporaryFile())  # noqa: SIM115  # entered here

@@ -106,7 +106,7 @@ class Serving:
             site=sites[0],
             more=sites[1:],
             log={"access": form},
-            client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+            client_address=build.FORWARDED,
         )
         made = build.snapshot(chosen)
         self._log = TemporaryFile()  # noqa: SIM115  # closed by log

@@ -13,9 +13,8 @@ from nearbucket.replicas import bucket_probe
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.health.health_check import HealthChecker
 from nearbucket.s3.credentials import SdkCredentials
-from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BUCKET, BucketServer, until
-from tests.build import WEST, settings
+from tests.build import FORWARDED, WEST, settings
 from tests.serving import client_at, serving
 from tests.tuning import probe_often
 
@@ -96,7 +95,7 @@ async def left_and_taken_again(target: Owned, served: Served, how: str) -> tuple
 
 def watched(origin: BucketServer, target: BucketServer) -> Settings:
     return settings(
-        client_address=TRUSTED,
+        client_address=FORWARDED,
         site={
             "origin": origin.entry(),
             "targets": {"us-west-2": target.entry(expected_owner=OWNER)},

@@ -10,7 +10,7 @@ import pytest
 from nearbucket.policy.explain import ExplainQuery
 from nearbucket.supervisor.ipc import Channel, ExplainReply, ExplainRequest, SnapshotRefused
 from nearbucket.supervisor.worker.worker_process import _MessageHandler
-from tests.build import WEST, settings, snapshot
+from tests.build import FORWARDED, WEST, settings, snapshot
 from tests.serving import client_at, serving
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def chosen(folder: Path, name: str) -> Settings:
     key.write_text(name, "ascii")
     keys = {"access_key_file": str(key), "secret_key_file": str(key)}
     return settings(
-        client_address={"from": "x-forwarded-for", "trusted_proxies": ["loopback"]},
+        client_address=FORWARDED,
         site={
             "origin": {"bucket": f"origin-{name}", "region": "us-east-1", "credentials": keys},
             "targets": {"us-west-2": {"bucket": f"west-{name}"}},

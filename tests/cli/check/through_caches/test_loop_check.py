@@ -10,9 +10,8 @@ from aiohttp import web
 
 from nearbucket.cli.check.through_caches.loop_check import loop_finding
 from nearbucket.s3.http_session import client_session
-from tests.behaviour.test_redirect import TRUSTED
 from tests.bucketserver import BUCKET, BucketServer
-from tests.build import WEST, settings
+from tests.build import FORWARDED, WEST, settings
 from tests.cli.check.through_caches.front import OF_PROXY, Front
 from tests.serving import serving
 
@@ -45,7 +44,7 @@ async def world(**redirect: Any) -> AsyncIterator[World]:
                 "redirect": {"scheme": "http", **redirect},
                 "bypass": {"mode": "redirect", "to": cdn.url},
             },
-            client_address=TRUSTED,
+            client_address=FORWARDED,
         )
         async with serving(chosen) as served:
             cdn.origin = f"http://127.0.0.1:{served.port}"
