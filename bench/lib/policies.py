@@ -33,47 +33,13 @@ class Place(NamedTuple):
     shared: bool = False
 
 
-def _networks(ranges: Ranges, line: str) -> str:
-    return "".join(
-        line.format(prefix_text(FAMILY, first, length), region or "-")
-        for first, length, region in counted(ranges)
-    )
-
-
 def nginx_config(ranges: Ranges, place: Place) -> str:
     """``geo`` for the region, ``map`` for the key, one ``return``.
 
     Log lines gather for a second, as nearbucket's do.
     """
-    networks = _networks(ranges, "    {} {};\n")
-    bases = "\n".join(f"    1{region} {base};" for region, base in locations().items())
-    folders = "\n".join(
-        f"  {name}_temp_path {place.folder / name};"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    access = f"{place.log} bench buffer=1m flush=1s" if place.log else "off"
     return f"""\
-daemon off;
-master_process off;
-pid {place.folder / "nginx.pid"};
-error_log stderr error;
-events {{ worker_connections {MAX_CONNECTIONS}; }}
-http {{
-{folders}
-  log_format bench escape=json '{_NGINX_LINE}';
-  access_log {access};
-  server_tokens off;
-  keepalive_requests 1000000000;
-  keepalive_timeout {IDLE_SECONDS}s;
-  geo $region {{
-    proxy 127.0.0.0/8;
-    default -;
-{networks}  }}
-  map $uri $wanted {{ default ""; "~\\.tar\\..*z" 1; }}
-  map $wanted$region $base {{
-    default "";
-{bases}
-  }}
+{nginx_start(ranges, place, MAX_CONNECTIONS, unknown="-", log=("redirect", "in-region", "*"))}
   server {{
     listen 127.0.0.1:{place.port} backlog=4096{nginx_sharing(place)};
     location / {{
@@ -92,13 +58,64 @@ def nginx_sharing(place: Place) -> str:
     return " reuseport" if place.shared else ""
 
 
-_NGINX_LINE = (
-    '{"time":"$time_iso8601","client":"$http_x_forwarded_for","peer":"$remote_addr",'
-    '"method":"$request_method","host":"$http_host","path":"$uri","status":$status,'
-    '"bytes":$body_bytes_sent,"seconds":$request_time,"action":"redirect",'
-    '"region":"$region","reason":"in-region","site":"*",'
-    '"user_agent":"$http_user_agent","protocol":"$server_protocol"}'
-)
+def nginx_start(
+    ranges: Ranges, place: Place, connections: int, *, unknown: str, log: tuple[str, str, str]
+) -> str:
+    """The beginning of a configuration, with ``$region``, and ``$base`` for keys that match.
+
+    Args:
+        ranges: The list of prefixes.
+        place: What differs from server to server.
+        connections: How many connections there may be.
+        unknown: Region of the addresses in no prefix.
+        log: Action, reason and site of the log lines.
+    """
+    networks = "\n".join(f"    {network} {region};" for network, region in _networks(ranges))
+    bases = "\n".join(f"    1{region} {base};" for region, base in locations().items())
+    folders = "\n".join(
+        f"  {name}_temp_path {place.folder / name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"""\
+daemon off;
+master_process off;
+pid {place.folder / "nginx.pid"};
+error_log stderr error;
+events {{ worker_connections {connections}; }}
+http {{
+{folders}
+  log_format bench escape=json '{_nginx_line(*log)}';
+  access_log {f"{place.log} bench buffer=1m flush=1s" if place.log else "off"};
+  server_tokens off;
+  keepalive_requests 1000000000;
+  keepalive_timeout {IDLE_SECONDS}s;
+  geo $region {{
+    proxy 127.0.0.0/8;
+    default {unknown};
+{networks}
+  }}
+  map $uri $wanted {{ default ""; "~\\.tar\\..*z" 1; }}
+  map $wanted$region $base {{
+    default "";
+{bases}
+  }}"""
+
+
+def _networks(ranges: Ranges) -> list[tuple[str, str]]:
+    return [
+        (prefix_text(FAMILY, first, length), region or "-")
+        for first, length, region in counted(ranges)
+    ]
+
+
+def _nginx_line(action: str, reason: str, site: str) -> str:
+    return (
+        '{"time":"$time_iso8601","client":"$http_x_forwarded_for","peer":"$remote_addr",'
+        '"method":"$request_method","host":"$http_host","path":"$uri","status":$status,'
+        f'"bytes":$body_bytes_sent,"seconds":$request_time,"action":"{action}",'
+        f'"region":"$region","reason":"{reason}","site":"{site}",'
+        '"user_agent":"$http_user_agent","protocol":"$server_protocol"}'
+    )
 
 
 def haproxy_config(ranges: Ranges, place: Place) -> str:
@@ -106,10 +123,8 @@ def haproxy_config(ranges: Ranges, place: Place) -> str:
 
     Its own access log is one write a line to standard output: it has no other way to a file.
     """
-    regions, bases = place.folder / "regions.map", place.folder / "bases.map"
-    regions.write_text(_networks(ranges, "{} {}\n"), encoding="ascii")
-    bases.write_text("".join(f"{name} {base}\n" for name, base in locations().items()), "ascii")
-    log = f"log global\n  log-format '{_HAPROXY_LINE}'" if place.log else "no log"
+    line = haproxy_line("redirect", "in-region", "*")
+    log = f"log global\n  log-format '{line}'" if place.log else "no log"
     return f"""\
 global
   nbthread 1
@@ -126,9 +141,7 @@ frontend bench
   {log}
   http-request capture req.hdr(host) len 255
   http-request capture req.hdr(user-agent) len 255
-  http-request set-var(txn.client) req.hdr_ip(x-forwarded-for,-1) if {{ src 127.0.0.0/8 }}
-  http-request set-var(txn.region) var(txn.client),map_ip({regions},-)
-  http-request set-var(txn.base) var(txn.region),map_str({bases}) if {{ path_reg \\.tar\\..*z }}
+{haproxy_variables(ranges, place, unknown="-")}
   http-request return status 301 {_HAPROXY_ANSWER} if {{ var(txn.base) -m found }}
   http-request return status 404
 """
@@ -141,10 +154,24 @@ _HAPROXY_ANSWER = (
     'hdr X-Nearbucket "redirect; region=%[var(txn.region)]; reason=in-region"'
 )
 
-_HAPROXY_LINE = (
-    '{"time":"%tr","client":"%[var(txn.client),json(utf8s)]","peer":"%ci","method":"%HM",'
-    '"host":"%[capture.req.hdr(0),json(utf8s)]","path":"%[capture.req.uri,json(utf8s)]",'
-    '"status":%ST,"bytes":%B,"milliseconds":%Ta,"action":"redirect",'
-    '"region":"%[var(txn.region)]","reason":"in-region","site":"*",'
-    '"user_agent":"%[capture.req.hdr(1),json(utf8s)]","protocol":"%HV"}'
-)
+
+def haproxy_variables(ranges: Ranges, place: Place, *, unknown: str) -> str:
+    """Rules that set ``region``, and ``base`` for keys that match; writes their maps."""
+    regions, bases = place.folder / "regions.map", place.folder / "bases.map"
+    for file, rows in (regions, _networks(ranges)), (bases, locations().items()):
+        file.write_text("".join(f"{name} {value}\n" for name, value in rows), encoding="ascii")
+    return f"""\
+  http-request set-var(txn.client) req.hdr_ip(x-forwarded-for,-1) if {{ src 127.0.0.0/8 }}
+  http-request set-var(txn.region) var(txn.client),map_ip({regions},{unknown})
+  http-request set-var(txn.base) var(txn.region),map_str({bases}) if {{ path_reg \\.tar\\..*z }}"""
+
+
+def haproxy_line(action: str, reason: str, site: str) -> str:
+    """A log line; it needs the fields Host and User-Agent captured, in this order."""
+    return (
+        '{"time":"%tr","client":"%[var(txn.client),json(utf8s)]","peer":"%ci","method":"%HM",'
+        '"host":"%[capture.req.hdr(0),json(utf8s)]","path":"%[capture.req.uri,json(utf8s)]",'
+        f'"status":%ST,"bytes":%B,"milliseconds":%Ta,"action":"{action}",'
+        f'"region":"%[var(txn.region)]","reason":"{reason}","site":"{site}",'
+        '"user_agent":"%[capture.req.hdr(1),json(utf8s)]","protocol":"%HV"}'
+    )
