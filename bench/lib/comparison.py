@@ -206,7 +206,7 @@ def rows_of(samples: dict[Kind, list[Sample]]) -> list[Row]:
     """
     base = baseline(kind.name for kind in samples)
     return [
-        Row(kind.labels, _figures(each, samples[Kind(base, kind.log)]))
+        Row(kind.labels, figures(each, samples[Kind(base, kind.log)]))
         for kind, each in samples.items()
     ]
 
@@ -220,7 +220,8 @@ def baseline(names: Iterable[str]) -> str:
     raise BenchError("no server to compare with is installed: apt-get install nginx-light")
 
 
-def _figures(ours: list[Sample], base: list[Sample]) -> dict[str, float | None]:
+def figures(ours: list[Sample], base: list[Sample]) -> dict[str, float | None]:
+    """Medians, and medians of the ratios to another server, by the keys of ``columns``."""
     cpu = ratios((each.process for each in ours), (each.process for each in base))
     return {
         "cpu_us": middle(each.process for each in ours),

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.lib import policies
 from bench.lib.case import clients, configuration
-from bench.lib.comparison import NOISE_OF_TIME, Asker, Sample, cpu_seconds_a_round, installed
-from bench.lib.frame import Figure, Row, Table, interleaved, middle, ratios
+from bench.lib.comparison import (
+    NOISE_OF_TIME,
+    Asker,
+    Sample,
+    cpu_seconds_a_round,
+    figures,
+    installed,
+)
+from bench.lib.frame import Figure, Row, Table, interleaved, middle
 from bench.lib.heads import plain
 from bench.lib.holder import holding
 from bench.lib.loads import Load, generator
@@ -189,26 +196,9 @@ def _spread(crowd: Crowd, heads: Path, context: Context) -> Table:
 def _costs(samples: dict[tuple[str, str, int], list[Sample]], missing: tuple[str, ...]) -> Table:
     rows = []
     for (what, name, count), ours in samples.items():
-        base = samples[what, name, 1]
-        cpu = ratios((each.process for each in ours), (each.process for each in base))
-        rows.append(
-            Row(
-                (what, name, str(count)),
-                {
-                    "cpu_us": middle(each.process for each in ours),
-                    "user_us": middle(each.user for each in ours),
-                    "core_us": middle(each.core for each in ours),
-                    "cpu_ratio": middle(cpu),
-                    "cpu_low": min(cpu),
-                    "cpu_high": max(cpu),
-                    "p50_ms": middle(each.p50 for each in ours),
-                    "p99_ms": middle(each.p99 for each in ours),
-                    "p99_ratio": middle(
-                        ratios((each.p99 for each in ours), (each.p99 for each in base))
-                    ),
-                },
-            )
-        )
+        found = figures(ours, samples[what, name, 1])
+        wanted = {column.key: found[column.key] for column in _COLUMNS}
+        rows.append(Row((what, name, str(count)), wanted))
     loaded: dict[str, str | float | bool] = {
         "generator": generator(),
         "connections": _CONNECTIONS,
