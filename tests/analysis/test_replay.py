@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nearbucket.analysis.replay import HELD, Replay
+from nearbucket.policy.engine import FixedKnowledge
 from nearbucket.policy.model import RedirectTo, Refuse, ReplicaStatus
 from nearbucket.telemetry.log_format import JsonFormat, W3cFormat
 from tests.analysis.compared_policies import GONE, OPT_OUT, TARGET, count, site
@@ -147,19 +148,10 @@ def test_a_change_of_the_answer_is_a_change(change: Mapping[str, Any], after: st
     assert fate(site(), engine(settings(site=change)), reason="in-region") == (GONE, after, False)
 
 
-class Holding:
-    """Buckets with a known status."""
-
-    def __init__(self, word: str) -> None:
-        self.word = word
-
-    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return ReplicaStatus(next((each for each in HELD if each.value == self.word), None))
-
-    def came_back(
-        self, _site: str, _region: str, _client: str, _key: str, _request: Request
-    ) -> bool:
-        return self.word == "came-back"
+def holding(word: str) -> FixedKnowledge:
+    """Buckets as a reason implies."""
+    status = ReplicaStatus(next((each for each in HELD if each.value == word), None))
+    return FixedKnowledge(status, came_back=word == "came-back")
 
 
 def logged(asked: Request, decision: Decision) -> LogRecord:
@@ -202,7 +194,7 @@ def test_the_configuration_that_wrote_a_log_answers_as_it_did(
     client = wrote.for_client()
     text = form.header()
     for asked in MANY:
-        for copies in (None, *map(Holding, UNSEEN[2:])):
+        for copies in (None, *map(holding, UNSEEN[2:])):
             decision = client.decide(asked, copies) if copies else client.decide(asked)
             text += line_of(form, logged(asked, decision))
     counted = count(Replay(wrote, wrote), lines(tmp_path, text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nearbucket.policy.engine import FixedKnowledge
 from nearbucket.policy.model import Reason, RedirectTo, ReplicaStatus, Request, Stream
 from tests.build import EAST, OUTSIDE, engine, request, settings
 
@@ -26,22 +27,6 @@ def test_what_is_mutable_is_not_sent_to_the_cdn_either() -> None:
         assert isinstance(deciding.decide(request("/b.tar.gz", peer=OUTSIDE)), RedirectTo)
 
 
-class _Copies:
-    """Stands for what is known of the copies: all have one version."""
-
-    def __init__(self, *, back: bool) -> None:
-        """``back``: whether the client was redirected to its object a moment ago."""
-        self._back = back
-
-    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return ReplicaStatus(etags=("e",))
-
-    def came_back(
-        self, _site: str, _region: str, _client: str, _key: str, _request: Request
-    ) -> bool:
-        return self._back
-
-
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
@@ -51,25 +36,10 @@ class _Copies:
     ],
 )
 def test_what_the_cdn_is_of_no_use_for_is_not_sent_to_it(asked: Request, reason: Reason) -> None:
-    copies = _Copies(back=reason is Reason.CAME_BACK)
+    copies = FixedKnowledge(ReplicaStatus(etags=("e",)), came_back=reason is Reason.CAME_BACK)
     decision = engine(CDN_OF).decide(asked, copies)
     assert isinstance(decision, Stream)
     assert decision.reason is reason
-
-
-class _Against:
-    """Stands for copies that are all not to be used, for one reason."""
-
-    def __init__(self, reason: Reason) -> None:
-        self._reason = reason
-
-    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return ReplicaStatus(self._reason)
-
-    def came_back(
-        self, _site: str, _region: str, _client: str, _key: str, _request: Request
-    ) -> bool:
-        return False
 
 
 @pytest.mark.parametrize(
@@ -80,7 +50,7 @@ class _Against:
     ],
 )  # fmt: skip
 def test_what_depends_on_the_buckets_is_not_sent_to_the_cdn(reason: Reason) -> None:
-    decision = engine(CDN_OF).decide(request(), _Against(reason))
+    decision = engine(CDN_OF).decide(request(), FixedKnowledge(ReplicaStatus(reason)))
     assert isinstance(decision, Stream)
     assert decision.reason is reason
 

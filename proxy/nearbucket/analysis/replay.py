@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.policy.engine import ASSUME_REPLICATED, Engine
+from nearbucket.policy.engine import ASSUME_REPLICATED, Engine, FixedKnowledge
 from nearbucket.policy.model import (
     UNKNOWN,
     Reason,
@@ -173,21 +173,6 @@ def _request(logged: LoggedRequest) -> Request:
     return Request(logged.method, logged.target, headers, logged.client)
 
 
-class _LoggedReplicas:
-    """The buckets as the reason of a line implies."""
-
-    def __init__(self, status: ReplicaStatus, *, came_back: bool) -> None:
-        self._status, self._came_back = status, came_back
-
-    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return self._status
-
-    def came_back(
-        self, _site: str, _region: str, _client: str, _key: str, _request: Request
-    ) -> bool:
-        return self._came_back
-
-
 class _SizedReplicas:
     def __init__(self, others: ReplicaKnowledge, size: int, floors: Floors) -> None:
         self._others, self._size, self._floors = others, size, floors
@@ -203,13 +188,12 @@ class _SizedReplicas:
 
 _SMALL = ReplicaStatus(Reason.SMALL)
 _REPLICAS: dict[str | None, ReplicaKnowledge] = {
-    Reason.CAME_BACK.value: _LoggedReplicas(ReplicaStatus(), came_back=True),
-    Reason.NOT_MODIFIED.value: _LoggedReplicas(ReplicaStatus(etags=("-",)), came_back=False),
-    Reason.OTHER_ETAG.value: _LoggedReplicas(
-        ReplicaStatus(etags=("copy", "origin")), came_back=False
-    ),
-    **{each.value: _LoggedReplicas(ReplicaStatus(each), came_back=False) for each in HELD},
+    Reason.CAME_BACK.value: FixedKnowledge(ReplicaStatus(), came_back=True),
+    Reason.NOT_MODIFIED.value: FixedKnowledge(ReplicaStatus(etags=("-",))),
+    Reason.OTHER_ETAG.value: FixedKnowledge(ReplicaStatus(etags=("copy", "origin"))),
+    **{each.value: FixedKnowledge(ReplicaStatus(each)) for each in HELD},
 }
+"""The buckets as the reason of a line implies."""
 
 
 def _replicas(logged: LoggedRequest, size: int | None, floors: Floors) -> ReplicaKnowledge:

@@ -33,6 +33,7 @@ from nearbucket.frontend.returning_clients.sibling_ranges import (
 )
 from nearbucket.frontend.returning_clients.stuck_clients import StuckClient, StuckClients
 from nearbucket.policy.byte_range import one_range, range_size
+from nearbucket.policy.engine import FixedKnowledge
 from nearbucket.policy.model import REPLICA_OK, Reason, RedirectTo, ReplicaStatus, Stream
 from nearbucket.policy.preconditions import VERSION_FIELDS
 from nearbucket.replicas.origin_versions import LATELY
@@ -53,21 +54,6 @@ _TURN = 0.01
 _MORE_FOR_EACH = 0.0004
 """What each of the waiting requests adds: a look takes 8 µs, so a hundred take 2 % of a core."""
 _LONGEST_TURN = 0.05
-
-
-class _OlderCopy:
-    """Stands in for what is known of copies, so that the engine redirects to an older copy."""
-
-    def __init__(self, size: int) -> None:
-        self._status = ReplicaStatus(None, size, COUNTED_BEFORE)
-
-    def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return self._status
-
-    def came_back(
-        self, _site: str, _region: str, _client: str, _key: str, _request: Request
-    ) -> bool:
-        return False
 
 
 class Decider:
@@ -232,7 +218,8 @@ class Decider:
             return decision, NEW
         if older.size is None:
             return decision, NEXT if self._has_to_wait(request, decision, came) else NEW
-        to_older = self.signed(request, self.engine.decide(request, _OlderCopy(older.size)))
+        usable = FixedKnowledge(ReplicaStatus(None, older.size, COUNTED_BEFORE))
+        to_older = self.signed(request, self.engine.decide(request, usable))
         if not isinstance(to_older, RedirectTo):  # the copy is in shadow, for instance
             return decision, NEW
         asked, now = _asked_range(request, decision, older.size), time.monotonic()

@@ -77,19 +77,26 @@ class ReplicaKnowledge(Protocol):
         """
 
 
-class _AssumeReplicated:
-    """To decide by the policy alone: all copies are there, and no client comes back."""
+class FixedKnowledge:
+    """The same for every copy, and for every client."""
+
+    def __init__(self, status: ReplicaStatus, *, came_back: bool = False) -> None:
+        """Have this status of each copy, and each client come back, or none."""
+        self._status, self._came_back = status, came_back
 
     def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:
-        return REPLICA_OK
+        """The status."""
+        return self._status
 
     def came_back(
         self, _site: str, _region: str, _client: str, _key: str, _request: Request
     ) -> bool:
-        return False
+        """Whether clients come back."""
+        return self._came_back
 
 
-ASSUME_REPLICATED: ReplicaKnowledge = _AssumeReplicated()
+ASSUME_REPLICATED: ReplicaKnowledge = FixedKnowledge(REPLICA_OK)
+"""To decide by the policy alone: all copies are there, and no client comes back."""
 
 
 class ResolvedTarget(NamedTuple):
