@@ -63,6 +63,13 @@ class World:
     def get(self, key: str, place: str = "east") -> CachedObject | None:
         return self.object_cache.buckets[place].get(key)
 
+    def begin(self) -> asyncio.Task[float | None]:
+        """A check of ``a`` in ``east``; its response comes when ``east.gate`` is set."""
+        self.east.gate.clear()
+        flight = self.object_cache.check(self.object_cache.buckets["east"], "a")
+        assert flight is not None
+        return flight
+
     async def ask(self, key: str, place: str = "east") -> CachedObject | None:
         flight = self.object_cache.check(self.object_cache.buckets[place], key)
         if flight is not None:

@@ -95,9 +95,7 @@ async def test_single_objects_are_forgotten_in_both_halves() -> None:
 
 async def test_an_answer_to_what_was_asked_before_forgetting_is_not_taken() -> None:
     world = World()
-    world.east.gate.clear()
-    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
-    assert flight is not None
+    flight = world.begin()
     await until(lambda: world.east.asked["a"] == 1)
     listed = monotonic()
     world.object_cache.forget("east", None)
@@ -132,9 +130,7 @@ async def test_a_reload_keeps_what_is_known_and_asks_by_the_new_entry() -> None:
 
 async def test_the_answer_to_a_question_asked_before_a_reload_is_taken() -> None:
     world = World()
-    world.east.gate.clear()
-    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
-    assert flight is not None
+    flight = world.begin()
     await until(lambda: world.east.asked["a"] == 1)
     world.object_cache.use(world.object_cache.prepare([Bucket("east"), Bucket("west")]), 1000)
     world.east.gate.set()
@@ -144,9 +140,7 @@ async def test_the_answer_to_a_question_asked_before_a_reload_is_taken() -> None
 
 async def test_a_bucket_that_nobody_needs_any_more_is_forgotten_even_while_it_is_asked() -> None:
     world = World()
-    world.east.gate.clear()
-    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
-    assert flight is not None
+    flight = world.begin()
     world.object_cache.use(world.object_cache.prepare([world.west]), 1000)
     world.east.gate.set()
     await flight

@@ -70,9 +70,7 @@ async def test_one_asker_that_goes_away_does_not_end_the_question_of_the_others(
 
 async def test_what_is_known_is_as_old_as_its_question(now: list[float]) -> None:
     world = World()
-    world.east.gate.clear()
-    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
-    assert flight is not None
+    flight = world.begin()
     await until(lambda: world.east.asked["a"] == 1)
     now[0] += 5  # S3 took its time, and may have looked at the beginning of it
     world.east.gate.set()
@@ -194,9 +192,7 @@ async def test_a_bucket_that_hangs_keeps_nobody_from_asking_another(
 
 async def test_closing_ends_what_is_under_way() -> None:
     world = World()
-    world.east.gate.clear()
-    flight = world.object_cache.check(world.object_cache.buckets["east"], "a")
-    assert flight is not None
+    flight = world.begin()
     await world.object_cache.close()
     assert flight.cancelled()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -207,10 +203,8 @@ async def test_what_became_known_during_a_question_makes_it_be_asked_again() -> 
     world = World()
     answers = [ONE, ObjectVersion(2, "two")]
     world.east.answer = lambda _: answers.pop(0)
-    world.east.gate.clear()
+    flight = world.begin()
     bucket_cache = world.object_cache.buckets["east"]
-    flight = world.object_cache.check(bucket_cache, "a")
-    assert flight is not None
     await until(lambda: world.east.asked["a"] == 1)
     bucket_cache.put("a", CachedObject.of(ObjectVersion(2, "two"), 0.0))
     world.east.gate.set()
