@@ -204,6 +204,13 @@ class Disk:
         return self._write(descriptor, data[:size])
 
 
+async def flushed(log: AccessLog) -> None:
+    """Have what waits written, or dropped."""
+    log.flush()
+    while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
+        await asyncio.sleep(0.001)
+
+
 async def test_what_a_full_disk_does_not_take_is_told_and_joins_no_later_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -217,9 +224,7 @@ async def test_what_a_full_disk_does_not_take_is_told_and_joins_no_later_line(
         for room in (0, 0, 10_000, 0, 0):
             for _ in range(3):
                 add(log, FULL)
-            log.flush()
-            while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
-                await asyncio.sleep(0.001)
+            await flushed(log)
             disk.room += room
         await log.close()
     whole = 2 * line + line[:10] + b"\n" + 6 * line
@@ -241,9 +246,7 @@ async def test_what_one_worker_wrote_to_a_full_disk_joins_no_line_of_another(
         one, other = (AccessLog("json", descriptor=file.fileno()) for _ in range(2))
         for log in (one, one, other, other, one):
             add(log, FULL)
-            log.flush()
-            while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
-                await asyncio.sleep(0.001)
+            await flushed(log)
             if log is other:
                 disk.room = 10_000
         await one.close()
@@ -261,9 +264,7 @@ async def test_a_disk_that_is_full_now_and_then_is_told_once(
         log = AccessLog("json", descriptor=file.fileno())
         for _ in range(6):
             add(log, FULL)
-            log.flush()
-            while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
-                await asyncio.sleep(0.001)
+            await flushed(log)
             disk.room = 0 if disk.room else 10_000
         await log.close()
     assert caplog.messages == ["lines of the access log are dropped: No space left on device"]
@@ -283,9 +284,7 @@ async def test_a_disk_that_stays_full_is_told_once_also_if_requests_are_rare(
         async def request() -> None:
             add(log, FULL)
             for _ in range(2):  # a second later, too
-                log.flush()
-                while log._writer.waiting:  # noqa: ASYNC110  # another thread writes
-                    await asyncio.sleep(0.001)
+                await flushed(log)
 
         for _ in range(3):
             await request()
