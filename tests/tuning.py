@@ -1,4 +1,4 @@
-"""Times and limits of the product, as a test needs them: each of these patches one."""
+"""Times and limits of the product, as a test needs them: each function patches one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from tests.serving import PATIENCE
 
 if TYPE_CHECKING:
     import pytest
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def recheck_at_once(patch: pytest.MonkeyPatch) -> None:

@@ -14,19 +14,10 @@ from nearbucket.origin.failover.origin_breaker import (
     SOON,
     OriginBreaker,
 )
+from tests.tuning import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -13,18 +13,11 @@ from nearbucket.telemetry.history.missing_copies import (
     MissingCopy,
     merged,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.tuning import Clock
 
 
 def test_the_objects_with_the_most_requests_come_first() -> None:
-    copies = MissingCopies(clock := Clock())
+    copies = MissingCopies(clock := Clock(0.0))
     for key, number in (("a", 2), ("b", 3), ("<c>", 1)):
         for _ in range(number):
             clock.now += 1
@@ -53,7 +46,7 @@ def test_an_object_that_is_often_asked_for_is_found_among_any_number_of_others()
 
 
 def test_an_object_that_nobody_asked_for_within_an_hour_is_left_out() -> None:
-    copies = MissingCopies(clock := Clock())
+    copies = MissingCopies(clock := Clock(0.0))
     copies.add("dl", "us-west-2", "a")
     clock.now = FORGOTTEN_AFTER
     assert len(copies.top()) == 1
