@@ -65,9 +65,7 @@ def s3_list_per_request(tariff: Tariff) -> float:
     return tariff.prices.s3.per_1000_puts / 1000
 
 
-def marginal_per_gb(
-    tariff: Tariff, geography: str, monthly_gb: float | None, removed_gb: float = 0.0
-) -> float:
+def marginal_per_gb(tariff: Tariff, geography: str, monthly_gb: float | None) -> float:
     """The price of the next GB that a redirect takes from the CDN.
 
     Args:
@@ -75,11 +73,9 @@ def marginal_per_gb(
         geography: Price geography of the edge.
         monthly_gb: GB that the CDN carries in a month in this geography; None if that is not known:
             the highest price, which no saving exceeds.
-        removed_gb: GB of these that redirects have taken already.
 
     Returns:
-        USD per GB; 0 in a flat-rate plan, where no single GB has a price, and where all that is
-        left is free.
+        USD per GB; 0 in a flat-rate plan, where no single GB has a price, and where all is free.
     """
     if tariff.cdn_per_gb is not None:
         return tariff.cdn_per_gb
@@ -88,8 +84,8 @@ def marginal_per_gb(
     tiers = tariff.tiers(tariff.billed_as(geography))
     if monthly_gb is None:
         return tariff.factor * max(price for _, price in tiers)
-    left = monthly_gb - removed_gb - tariff.prices.cloudfront.free_gb
-    return tariff.factor * next(price for end, price in tiers if left <= end) if left > 0 else 0.0
+    paid = monthly_gb - tariff.prices.cloudfront.free_gb
+    return tariff.factor * next(price for end, price in tiers if paid <= end) if paid > 0 else 0.0
 
 
 def saved_per_gb(tariff: Tariff, region: str, bucket_region: str) -> float:
