@@ -23,11 +23,10 @@ from nearbucket.regions.ip_ranges import read_ranges
 from nearbucket.regions.prepared_list import read_prepared
 from nearbucket.s3.http_session import client_session
 from tests.command_server import command_server
-from tests.s3server import LargeChunks, SeaweedFS, allow_anonymous, make_bucket
+from tests.s3server import LargeChunks, SeaweedFS, allow_anonymous, key_files, make_bucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
-    from pathlib import Path
 
     from aiohttp import ClientSession
 
@@ -134,7 +133,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
     """SeaweedFS with the samples in both buckets: read it, but write only new keys."""
     folder = tmp_path_factory.mktemp("s3")
     with LargeChunks(folder / "data") as server:
-        local = LocalS3(server, _key_files(server, folder))
+        local = LocalS3(server, key_files(folder, server.access_key, server.secret_key))
         asyncio.run(_fill(local))
         yield local
         kill(server)
@@ -178,13 +177,6 @@ def kill(server: SeaweedFS) -> None:
     """End a server whose data is not needed any more; stopping it takes seconds."""
     if server.pid is not None:
         os.kill(server.pid, signal.SIGKILL)
-
-
-def _key_files(server: SeaweedFS, folder: Path) -> KeyFiles:
-    access, secret = folder / "access", folder / "secret"
-    access.write_text(f"{server.access_key}\n")
-    secret.write_text(f"{server.secret_key}\n")
-    return KeyFiles(access_key_file=access, secret_key_file=secret)
 
 
 async def _fill(local: LocalS3) -> None:

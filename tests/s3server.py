@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
+from nearbucket.config.buckets import KeyFiles
 from nearbucket.s3.credentials import Credentials
 from nearbucket.s3.sigv4 import SigningScope, sign
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["LargeChunks", "SeaweedFS", "allow_anonymous", "make_bucket", "signer_of"]
+__all__ = ["LargeChunks", "SeaweedFS", "allow_anonymous", "key_files", "make_bucket", "signer_of"]
 
 
 class LargeChunks(SeaweedFS):
@@ -48,3 +49,11 @@ def signer_of(server: SeaweedFS) -> Callable[..., dict[str, str]]:
         return sign(scope, method, path, host, query)
 
     return signed
+
+
+def key_files(folder: Path, access: str = "AKID", secret: str = "secret") -> KeyFiles:
+    """Files with these keys, for the setting ``credentials``."""
+    files = KeyFiles(access_key_file=folder / "access", secret_key_file=folder / "secret")
+    files.access_key_file.write_text(f"{access}\n")
+    files.secret_key_file.write_text(f"{secret}\n")
+    return files

@@ -16,6 +16,7 @@ from nearbucket.replicas.health.canaries import Canaries
 from nearbucket.replicas.object_version import ABSENT
 from nearbucket.s3.credentials import SdkCredentials
 from tests.replicas.probing import OWNER, knowing, probe_at, probe_of, scripted
+from tests.s3server import key_files
 from tests.scripteds3 import Say, ScriptedS3, error, reply
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def wrong_keys(tmp_path: Path) -> KeyFiles:
-    for name in ("access", "secret"):
-        (tmp_path / name).write_text("nobody\n")
-    return KeyFiles(access_key_file=tmp_path / "access", secret_key_file=tmp_path / "secret")
+    return key_files(tmp_path, "nobody", "nobody")
 
 
 # the real server

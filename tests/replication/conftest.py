@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from yarl import URL
 
-from nearbucket.config.buckets import Bucket, KeyFiles
+from nearbucket.config.buckets import Bucket
 from nearbucket.replication.replicator import Replicator, SyncJob, SyncOptions
 from nearbucket.replication.sync_progress import SyncProgress
 from nearbucket.s3.bucket_location import BucketLocation
@@ -26,7 +26,7 @@ from nearbucket.s3.sdk.light_client import opened_light
 from nearbucket.s3.sdk.sdk_client import PAGE, opened
 from tests.conftest import kill
 from tests.replication.watched import WatchedS3
-from tests.s3server import LargeChunks, SeaweedFS, make_bucket, signer_of
+from tests.s3server import LargeChunks, SeaweedFS, key_files, make_bucket, signer_of
 from tests.storing import store
 
 if TYPE_CHECKING:
@@ -193,10 +193,7 @@ def _commands(commands: None) -> None:
 
 
 async def _world(server: SeaweedFS, folder: Path) -> AsyncIterator[World]:
-    access, secret = folder / "access", folder / "secret"
-    access.write_text(server.access_key)
-    secret.write_text(server.secret_key)
-    keys = KeyFiles(access_key_file=access, secret_key_file=secret)
+    keys = key_files(folder, server.access_key, server.secret_key)
     number = next(_NUMBERS)  # a folder each: buckets are slow to make, folders cost nothing
 
     def place(name: str, endpoint: str, region: str, prefix: str) -> BucketLocation:

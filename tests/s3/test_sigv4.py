@@ -13,11 +13,12 @@ from botocore.credentials import Credentials as BotoCredentials
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nearbucket.config.buckets import Bucket, KeyFiles
+from nearbucket.config.buckets import Bucket
 from nearbucket.errors import OriginError
 from nearbucket.policy.object_keys import encode_key
 from nearbucket.s3.credentials import Credentials
 from nearbucket.s3.sigv4 import Signer, SigningScope, presign, sign
+from tests.s3server import key_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,10 +156,3 @@ async def test_an_unusable_key_file_is_an_error_that_names_it(
     with pytest.raises(OriginError, match=rf"access_key_file: .*{why}") as caught:
         await Signer(files, "us-east-1").headers("GET", "h", "/b/k")
     assert caught.value.status == 502
-
-
-def key_files(folder: Path) -> KeyFiles:
-    access, secret = folder / "access", folder / "secret"
-    access.write_text("AKID\n")
-    secret.write_text("secret\n")
-    return KeyFiles(access_key_file=access, secret_key_file=secret)

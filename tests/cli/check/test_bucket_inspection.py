@@ -27,6 +27,7 @@ from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.sdk.sdk_client import opened
 from nearbucket.s3.tls_trust import REMEDY
+from tests.s3server import key_files
 from tests.scripteds3 import Say, ScriptedS3, error, reply, without_tls
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def said(found: InspectedBucket) -> list[tuple[str, str, str, str]]:
 
 @pytest.fixture
 def wrong_keys(tmp_path: Path) -> KeyFiles:
-    for name in ("access", "secret"):
-        (tmp_path / name).write_text("nothing\n")
-    return KeyFiles(access_key_file=tmp_path / "access", secret_key_file=tmp_path / "secret")
+    return key_files(tmp_path, "nothing", "nothing")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from nearbucket.origin.pool.response_head import read_response
 from nearbucket.origin.pool.signed_requests import SignedRequestCache
 from nearbucket.s3 import credentials as credentials_module
 from nearbucket.s3.http_session import client_session
+from tests.s3server import key_files
 from tests.scripteds3 import Say, ScriptedS3, reply
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ NOW = 1000.0
 
 @pytest.fixture
 def keys(tmp_path: Path) -> KeyFiles:
-    for name in ("access", "secret"):
-        (tmp_path / name).write_text(f"{name}-1")
-    return KeyFiles(access_key_file=tmp_path / "access", secret_key_file=tmp_path / "secret")
+    return key_files(tmp_path, "access-1", "secret-1")
 
 
 @pytest.fixture
