@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
-import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +17,7 @@ import typer
 
 from bench.lib.case import ROOT, BenchError, ranges_file
 from bench.lib.frame import Context
-from bench.lib.processes import choose_cores
+from bench.lib.processes import choose_cores, end_at_signals
 from bench.lib.results import compare as compare_results
 from bench.lib.results import differences, document, read, write
 from bench.lib.show import Bar, fault, say, show_changes, show_table
@@ -41,7 +39,6 @@ from bench.sync import sync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from bench.lib.frame import Bench, Steps, Table
 
@@ -64,7 +61,6 @@ BENCHES: dict[str, Bench] = {
 
 RESULTS = Path(__file__).parent / "results"
 _ROUNDS, _QUICK_ROUNDS = 5, 2
-_INTERRUPTED = 130
 
 
 def run_all(names: Sequence[str], context: Context) -> tuple[dict[str, Sequence[Table]], bool]:
@@ -156,11 +152,6 @@ def main(
         raise typer.Exit(1)
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(_INTERRUPTED)
-
-
 if __name__ == "__main__":
-    for _signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(_signal, _stop)  # leaves every "with" on the way out
+    end_at_signals()
     typer.run(main)

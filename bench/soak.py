@@ -13,7 +13,6 @@ import json
 import os
 import re
 import signal
-import sys
 import tempfile
 import urllib.request
 from pathlib import Path
@@ -25,6 +24,7 @@ from bench.lib.case import REGIONS, BenchError, clients, configuration, ranges_f
 from bench.lib.frame import Figure, Row, Table
 from bench.lib.growth import ALLOWED, MIB, Held, growth, held
 from bench.lib.mixed_load import Load
+from bench.lib.processes import end_at_signals
 from bench.lib.service import serving
 from bench.lib.show import say, show_table
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
@@ -32,7 +32,6 @@ from nearbucket.regions.ip_ranges import read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from bench.lib.service import Service
 
@@ -266,11 +265,6 @@ def main(
         raise typer.Exit(1)
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(130)
-
-
 if __name__ == "__main__":
-    for _signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(_signal, _stop)  # leaves every "with" on the way out
+    end_at_signals()
     typer.run(main)

@@ -7,8 +7,6 @@ with only these rows, and keeps no result file.
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,14 +15,13 @@ import typer
 
 from bench.lib.case import BenchError, ranges_file
 from bench.lib.frame import Context
-from bench.lib.processes import choose_cores
+from bench.lib.processes import choose_cores, end_at_signals
 from bench.lib.show import Bar, say, show_table
 from bench.slow import slow
 from bench.streaming import streaming
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from types import FrameType
 
     from bench.lib.frame import Steps
 
@@ -69,11 +66,6 @@ def main(
         raise typer.Exit(1) from None
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(130)
-
-
 if __name__ == "__main__":
-    for _signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(_signal, _stop)  # leaves every "with" on the way out
+    end_at_signals()
     typer.run(main)
