@@ -16,8 +16,9 @@ from subprocess import PIPE
 from typing import TYPE_CHECKING
 
 from bench.lib.case import BenchError
+from bench.lib.origin_objects import read_heads
 from bench.lib.processes import module_command, running
-from bench.lib.requester import answer_end, read_heads, succeeded
+from bench.lib.requester import answer_end, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.lib.case import BenchError
 from bench.lib.heads import UNIQUE
+from bench.lib.origin_objects import read_heads
 from bench.lib.processes import module_command, running
-from bench.lib.requester import answer_end, percentiles, read_heads, succeeded
+from bench.lib.requester import answer_end, percentiles, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,6 +19,7 @@ from typing import cast
 import uvloop
 
 from bench.lib.heads import UNIQUE
+from bench.lib.origin_objects import read_heads
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
@@ -39,11 +40,6 @@ def answer_end(data: bytes) -> int:
 def succeeded(data: bytes) -> bool:
     """Whether an answer is of status 200 to 399."""
     return data[_STATUS] in {b"2", b"3"}
-
-
-def read_heads(file: Path) -> list[bytes]:
-    """The heads of a file."""
-    return [head + _END for head in file.read_bytes().split(_END) if head]
 
 
 def percentiles(seconds: list[float]) -> tuple[int, int]:
