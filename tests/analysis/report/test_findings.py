@@ -47,10 +47,19 @@ def test_a_report_without_a_recommendation_has_no_steps_and_says_so() -> None:
 
 def test_the_headline_says_what_is_paid_for_what_and_what_less_with_its_doubt() -> None:
     now, then = findings.headline(made_report())
-    for words in ("72.2 TB a month for $5,317", "pay as you go", "78 % of these bytes"):
+    for words in ("72.2 TB a month for $5,317", "pay as you go", "78 % of the bytes in these logs"):
         assert words in now
     for words in ("49.7 TB", "$3,636 a month less", "between $3,127 and $4,000"):
         assert words in then
+
+
+def test_the_share_of_aws_is_said_of_the_logs_and_not_of_a_larger_bill() -> None:
+    report = made_report()
+    bill = replace(report.bill, bytes_month=10 * report.bill.bytes_month)  # prices.monthly_gb
+    (now, then), page = findings.headline(replace(report, bill=bill)), render(report, "html")
+    assert "78 % of the bytes in these logs go to machines inside AWS" in now
+    assert "of them" not in then
+    assert "Bytes in the logs, to machines in AWS" in page
 
 
 def test_a_bill_that_was_given_is_named() -> None:

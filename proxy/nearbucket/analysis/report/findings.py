@@ -158,14 +158,14 @@ def headline(report: Report) -> list[str]:
     scaled = ", scaled to your bill" if bill.scaled else ""
     now = (
         f"The CDN delivers {volume(bill.bytes_month)} a month for {money(bill.usd_month)} "
-        f"({bill.plan}{scaled}). {share(aws_bytes(report), whole)} of these bytes go to machines "
-        "inside AWS."
+        f"({bill.plan}{scaled}). {share(aws_bytes(report), whole)} of the bytes in these logs go "
+        "to machines inside AWS."
     )
     found = report.recommendation
     if found is None:
         return [now, no_policy(report)]
     then = (
-        f"With the policy below, {volume(found.bytes_month)} of them come from S3 buckets in the "
+        f"With the policy below, {volume(found.bytes_month)} a month come from S3 buckets in the "
         f"clients' own regions: {money(found.saving_usd_month)} a month less, "
         f"{doubt(found)}. What the copies cost is subtracted."
     )
