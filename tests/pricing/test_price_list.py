@@ -77,6 +77,13 @@ def test_a_file_replaces_only_what_it_names(tmp_path: Path) -> None:
             "s3.per_1000_get: is not a key here; there are per_1000_puts, per_1000_gets",
         ),
         ("cdn: {}", "cdn: is not a key here; there are date, cloudfront, s3"),
+        ("s3: {per_1000_gets: true}", "s3.per_1000_gets: .*a valid number"),
+        ("s3: {transfer_between: {us-west-2: 1}}", "'us-west-2' is not two regions, such as"),
+        (
+            "s3: {transfer_between: {us-east-1 us-wset-2: 1}}",
+            "s3.transfer_between: 'us-wset-2' is not an AWS region; did you mean us-west-2",
+        ),
+        ("s3: {transfer_per_gb: {us_: 1}}", "s3.transfer_per_gb: no AWS region begins with 'us_'"),
         ("- 1", "Input should be"),
         ("a: [", "not a price file"),
     ],
@@ -88,6 +95,14 @@ def test_a_file_of_another_form_is_refused_with_its_name(
     own.write_text(text)
     with pytest.raises(ConfigError, match=rf"own\.yaml: .*{says}"):
         price_list(own)
+
+
+def test_a_file_may_price_the_transfer_between_any_two_regions(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("s3: {transfer_between: {eu-west-1 us-west-2: 0.5}, transfer_per_gb: {eu-: 1}}")
+    by = tariff(Prices(), own)
+    assert by.transfer_per_gb("us-west-2", "eu-west-1") == 0.5
+    assert by.transfer_per_gb("eu-central-1", "us-west-2") == 1
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

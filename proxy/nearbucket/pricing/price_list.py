@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from nearbucket.config.value_types import Section
+from nearbucket.config.aws_endpoints import known_regions, unknown_region
+from nearbucket.config.value_types import NOT_BOOLEAN, Section
 from nearbucket.errors import ConfigError
 from nearbucket.pricing.geographies import GEOGRAPHIES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 GB_PER_TB = 1024.0
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time, where it was built
 
-_Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN]
+_Amount = Annotated[float, Field(gt=0, allow_inf_nan=False), NOT_BOOLEAN]
 
 
 class CdnPrices(Section):
@@ -96,13 +98,16 @@ def price_list(overrides: Path | None = None) -> PriceList:
         return _built_in()
     try:
         own = yaml.safe_load(overrides.read_text("utf-8"))
-        return PriceList.model_validate(_merged(_list_prices(), own or {}))
+        found = PriceList.model_validate(_merged(_list_prices(), own or {}))
     except ValidationError as error:
         raise ConfigError(f"{overrides}: {_first(error)}") from None
     except OSError as error:
         raise ConfigError(f"{overrides}: {error.strerror}") from None
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"{overrides}: not a price file: {error}") from None
+    if wrong := next(_wrong_regions(found.s3), None):
+        raise ConfigError(f"{overrides}: s3.{wrong}")
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -121,6 +126,24 @@ def _merged(under: object, over: object) -> object:
     if not isinstance(under, dict) or not isinstance(over, dict):
         return over
     return {**under, **{key: _merged(under.get(key), value) for key, value in over.items()}}
+
+
+def _wrong_regions(prices: S3Prices) -> Iterator[str]:
+    """What is wrong with prices of transfer that hold for no region: they have no effect."""
+    known = known_regions()
+    for pair in prices.transfer_between:
+        names = pair.split(" ")
+        if len(names) != 2:  # noqa: PLR2004
+            yield f"transfer_between: {pair!r} is not two regions, such as us-east-1 us-east-2"
+        for name in names:
+            if name not in known:
+                yield f"transfer_between: {name!r} {unknown_region(name)}"
+    for start in prices.transfer_per_gb:
+        if not any(name.startswith(start) for name in known):
+            yield (
+                f"transfer_per_gb: no AWS region begins with {start!r}; write one such as "
+                "eu-west-1, or the beginning of several such as eu-"
+            )
 
 
 def _first(error: ValidationError) -> str:
