@@ -72,6 +72,21 @@ def test_a_large_file_is_kept_in_parts_of_which_all_or_none_count(
     assert counted([log], kept=keep)[1].counts == first[1].counts
 
 
+def test_a_kept_file_with_other_bytes_in_its_middle_does_not_count(tmp_path: Path) -> None:
+    log, keep = written(tmp_path / "a.log", *mixed(Mixed(500, 1), 0)), tmp_path / "keep"
+    counted([log], kept=keep)
+    (aggregates,) = keep.iterdir()
+    (source,) = local_sources([str(log)], ALWAYS)
+    kept = KeptAggregates(keep, ReduceOptions())
+    (first,) = kept.get(source) or ()
+    whole = aggregates.read_bytes()
+    for place in range(4, len(whole), len(whole) // 150):
+        changed = bytearray(whole)
+        changed[place] ^= 0x10
+        aggregates.write_bytes(changed)
+        assert all(each.tables == first.tables for each in kept.get(source) or ())
+
+
 def test_a_table_of_more_than_a_million_rows_is_kept(tmp_path: Path) -> None:
     log, keep, options = written(tmp_path / "a.log", BASE), tmp_path / "keep", ReduceOptions()
     (source,) = local_sources([str(log)], ALWAYS)

@@ -105,7 +105,11 @@ class KeptAggregates:
         part = path.with_suffix(self._unfinished)
         try:
             with pq.ParquetWriter(
-                part, UNION_SCHEMA, compression="lz4", use_dictionary=_REPEATED
+                part,
+                UNION_SCHEMA,
+                compression="lz4",
+                use_dictionary=_REPEATED,
+                write_page_checksum=True,
             ) as file:
                 failed = True
                 for each in _last_joined(parts):
@@ -134,7 +138,7 @@ class KeptAggregates:
 
 def _parts(path: Path) -> Iterator[ReducedFile]:
     """The parts in a kept file: of each a row group for its head, and one for each table."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         numbers = count()
 
         def section(columns: Sequence[str], rows: int) -> pa.Table:
