@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
@@ -40,6 +41,9 @@ _AT_ONCE = 64 << 20
 read twice, first to see that all of it can be read."""
 _UNUSABLE = (OSError, ValueError, LookupError, TypeError, pa.ArrowException)
 """What reading a kept file raises that is missing, damaged, or of another program."""
+
+
+_NAME = re.compile(r"[0-9a-f]{32}\.(parquet|\d+\.part)")
 
 
 class KeptAggregates:
@@ -124,6 +128,10 @@ class KeptAggregates:
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+    def wrote(self, path: Path) -> bool:
+        """Whether a file is one of this folder's, by its name."""
+        return bool(_NAME.fullmatch(path.name)) and path.parent.resolve() == self._folder.resolve()
 
     def remove_unfinished(self) -> None:
         """Remove the files that this process has not written to their end."""

@@ -309,7 +309,7 @@ def _sources(
 ) -> tuple[list[LogSource], tuple[DamagedFile, ...]]:
     kind = known.kind if known else lambda _: None
     finder = DuplicateFinder(_opener(s3), options.field_names, kind)
-    kept, left_out = finder.split(_listed(options, period, s3))
+    kept, left_out = finder.split(_listed(options, period, s3, known))
     if not kept:
         local = [name for name in options.logs if not name.startswith(S3_SCHEME)]
         hours = hours_text([*local_sources(local, ALWAYS), *(s3.outside if s3 else ())])
@@ -318,14 +318,16 @@ def _sources(
     return kept, left_out
 
 
-def _listed(options: AnalyzeOptions, period: Period, s3: S3Logs | None) -> list[LogSource]:
+def _listed(
+    options: AnalyzeOptions, period: Period, s3: S3Logs | None, known: KeptAggregates | None
+) -> list[LogSource]:
     """The files that may have requests of a period, each once."""
     sources: list[LogSource] = []
     for name in options.logs:
         sources += (
             s3.sources(name, period)
             if s3 is not None and name.startswith(S3_SCHEME)
-            else _outside(options.keep, local_sources([name], period))
+            else _logs_among(local_sources([name], period), known)
         )
     found, again = each_once(sources)
     if again:
@@ -338,12 +340,9 @@ def _listed(options: AnalyzeOptions, period: Period, s3: S3Logs | None) -> list[
     return found
 
 
-def _outside(keep: Path | None, sources: list[LogSource]) -> list[LogSource]:
-    """The files that are not in the folder of ``--keep``, which may be in that of the logs."""
-    if keep is None:
-        return sources
-    folder = keep.resolve()
-    return [each for each in sources if not Path(each.name).resolve().is_relative_to(folder)]
+def _logs_among(sources: list[LogSource], known: KeptAggregates | None) -> list[LogSource]:
+    """The files that ``--keep`` did not write: its folder may be in that of the logs, or be it."""
+    return [each for each in sources if known is None or not known.wrote(Path(each.name))]
 
 
 def _opener(s3: S3Logs | None) -> Callable[[LogSource], Any]:
