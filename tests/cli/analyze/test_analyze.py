@@ -133,6 +133,10 @@ def test_a_log_without_any_address_needs_attention(analyze: Any) -> None:
             "there is no log file of this period; their names are of 2026-11-02T00:00 to ",
         ),
         (
+            ["{log}", "--since", ""],
+            "--since: '' is no date such as 2026-11-02",
+        ),
+        (
             ["{log}", "--since", "2026-11-03", "--until", "2026-11-02"],
             "--until 2026-11-02 is not after --since 2026-11-03",
         ),

@@ -164,8 +164,8 @@ def _refuse_report_options(options: AnalyzeOptions) -> None:
 
 
 def _period(options: AnalyzeOptions) -> Period:
-    since = moment(options.since, "--since") if options.since else None
-    until = moment(options.until, "--until") if options.until else None
+    since = None if options.since is None else moment(options.since, "--since")
+    until = None if options.until is None else moment(options.until, "--until")
     if since and until and since >= until:
         raise ConfigError(f"--until {options.until} is not after --since {options.since}")
     return Period(since, until)
