@@ -234,6 +234,28 @@ def test_losses_inside_of_a_pattern_are_excluded() -> None:
     assert policy.may_redirect("pool/a.iso")
 
 
+@pytest.mark.parametrize("between", ["", "/"], ids=["at the root", "in many folders"])
+def test_objects_that_no_other_pattern_tells_apart_are_all_redirected(between: str) -> None:
+    keys = [f"{one}{two}{between}blob" for one in "abcdefghij" for two in "abcdefghij"]
+    rows = [
+        fact(each, "us-east-1", 1000 * MIB, day=day, requests=20)
+        for day in range(14)
+        for each in keys
+    ]
+    found = some(advice(traffic_of(rows, 14)))
+    assert found.paths == ("*",)
+    assert found.saving_usd_month > 0.9 * bill(month_usage(traffic_of(rows, 14)), PAYG)
+
+
+def test_all_objects_are_not_redirected_where_patterns_tell_apart_what_pays() -> None:
+    rows = [
+        fact(key, "us-east-1", 1000 * MIB, day=day, requests=900 if "." in key else 9)
+        for day in range(14)
+        for key in ("a/b.iso", "c/d.rpm", "bare")
+    ]
+    assert some(advice(traffic_of(rows, 14))).paths != ("*",)
+
+
 def test_in_the_origins_region_even_cold_objects_pay() -> None:
     cold = [
         fact(f"dump-{number}.bin", size=200 * MIB, day=number % 14, status=206)

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
     from nearbucket.analysis.recommending.policy_facts import Slot
 
+EVERYTHING = "*"
+"""The pattern of all objects: for those that no other tells apart, such as names without a suffix
+at the root, and for more folders than there can be patterns."""
+
+_MORE = 1.1
+"""How many times what the other patterns are worth that pattern has to be worth to be chosen."""
 _MOST_PATTERNS = 8
 _ROUNDS = 6
 _GIVEN_UP = 0.005
@@ -38,6 +44,15 @@ class FittedPolicy(NamedTuple):
     exclude: tuple[str, ...]
     floor: int
     regions: tuple[str, ...]
+
+
+class _Choice(NamedTuple):
+    """Patterns, what they exclude, the groups that are left, and their worth."""
+
+    patterns: list[str]
+    exclude: list[str]
+    covered: set[int]
+    usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +128,7 @@ class Worth:
             by_floor = self._by_group(self._sums(sorted(chosen)))  # in one order, for equal sums
             floor = _largest_floor(by_floor, covered)
             worth = by_floor[floor]
-            patterns = _cover(worth, coverage, self.least)
-            inside = _union(coverage, patterns)
-            losses = {group: -worth.get(group, 0.0) for group in inside}
-            exclude = _cover(losses, self.coverage, self.least)
-            covered = inside - _union(self.coverage, exclude)
+            patterns, exclude, covered, _ = self._chosen(worth, coverage)
             paying = self._of_regions(covered, floor, set(regions) - {self.origin})
             chosen = frozenset(
                 {self.origin} | {region for region, usd in paying.items() if usd > self.least}
@@ -128,6 +139,33 @@ class Worth:
                 break
             policy = found
         return policy
+
+    def _chosen(
+        self, worth: Mapping[int, float], coverage: Mapping[str, frozenset[int]]
+    ) -> _Choice:
+        """Patterns for groups that are worth something, and what they exclude."""
+        named = _cover(worth, _without(coverage, EVERYTHING), self.least)
+        found = self._excluding(worth, coverage, named)
+        enough = max(_MORE * found.usd, found.usd + self.least)
+        most = sum(usd for usd in worth.values() if usd > 0)
+        if EVERYTHING not in coverage or most < enough:
+            return found
+        whole = self._excluding(worth, coverage, [EVERYTHING])
+        return whole if whole.usd >= enough else found
+
+    def _excluding(
+        self,
+        worth: Mapping[int, float],
+        coverage: Mapping[str, frozenset[int]],
+        patterns: list[str],
+    ) -> _Choice:
+        """Patterns, and those that exclude their losses."""
+        inside = _union(coverage, patterns)
+        losses = {group: -worth.get(group, 0.0) for group in inside}
+        exclude = _cover(losses, _without(self.coverage, EVERYTHING), self.least)
+        covered = inside - _union(self.coverage, exclude)
+        usd = sum(worth.get(group, 0.0) for group in sorted(covered))
+        return _Choice(patterns, exclude, covered, usd)
 
     def _sums(self, regions: Iterable[str]) -> list[float]:
         """Worth of each slot in some regions."""
@@ -167,6 +205,10 @@ def _largest_floor(
     }
     best = max(values.values())
     return max(floor for floor, usd in values.items() if usd >= best - abs(best) * _GIVEN_UP)
+
+
+def _without(coverage: Mapping[str, frozenset[int]], name: str) -> dict[str, frozenset[int]]:
+    return {each: groups for each, groups in coverage.items() if each != name}
 
 
 def _union(coverage: Mapping[str, frozenset[int]], patterns: Iterable[str]) -> set[int]:

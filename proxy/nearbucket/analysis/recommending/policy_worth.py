@@ -9,7 +9,7 @@ from operator import sub
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.recommending.key_patterns import coverage, patterns_for
-from nearbucket.analysis.recommending.policy_fit import Worth
+from nearbucket.analysis.recommending.policy_fit import EVERYTHING, Worth
 from nearbucket.config.prices import GB
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Valuation:
             )
             for source, of in by_source.items()
         )
-        patterns = coverage(patterns_for(facts.groups), facts.examples)
+        patterns = coverage([*patterns_for(facts.groups), EVERYTHING], facts.examples)
         costs = {region: _costs(facts, money, site, region) for region in facts.regions}
         return cls(facts, money, site.origin.region, patterns, slots, flows, costs)
 
