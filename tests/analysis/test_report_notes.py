@@ -226,6 +226,14 @@ def results(**requests: int) -> Counts:
     return replace(COUNTS, results=tuple(NamedTraffic(*each, 0) for each in some.items()))
 
 
+def test_prices_of_regions_that_only_savings_count_are_told() -> None:
+    own = tariff(Prices(region_per_gb={"us-east-1": 0.5, "eu-west-1": 0.1}))
+    told = [each for each in notes(by=own) if "prices.region_per_gb" in each]
+    assert [each.partition(" save ")[0] for each in told] == ["Redirects in us-east-1"]
+    elsewhere = tariff(Prices(region_per_gb={"eu-west-1": 0.1}))
+    assert "region_per_gb" not in " ".join(notes() + notes(by=elsewhere))
+
+
 def test_requests_that_were_redirected_already_are_told_first() -> None:
     found = notes("flat:premium-75", counts=results(Miss_301=1, **{"-_308": 2}))
     assert found[0] == (

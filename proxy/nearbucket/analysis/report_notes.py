@@ -100,6 +100,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         *chosen,
         *_other_sites(counts, own, recommendation),
         *volume,
+        *_own_prices(counts, tariff),
         *_less_than_a_fortnight(scope),
         *_gaps(counts, own),
         _NAT,
@@ -274,6 +275,17 @@ def _volume(scope: Scope, counts: Counts, tariff: Tariff) -> Iterator[str]:
             f"The bill given is {tariff.factor:.3g} times what the price list says. If it is also "
             "for traffic that these logs do not have, savings are too high: say the volume of all "
             "with prices.monthly_gb in a configuration."
+        )
+
+
+def _own_prices(counts: Counts, tariff: Tariff) -> Iterator[str]:
+    """On prices of single regions, which are those of savings alone."""
+    logged = {each.region for each in counts.regions if each.bytes}
+    if regions := sorted(logged & set(tariff.region_per_gb)):
+        yield (
+            f"Redirects in {listed(regions)} save what prices.region_per_gb says for each GB, up "
+            "to the whole bill; the bill does not know that price, and so savings may be a larger "
+            "part of it than their bytes are."
         )
 
 
