@@ -276,6 +276,20 @@ def test_what_a_log_cannot_say_is_said(compare: Diff) -> None:
     ) in err
 
 
+def test_requests_for_hosts_that_neither_configuration_has_are_told(
+    compare: Diff, tmp_path: Path
+) -> None:
+    named = {**SITE, "hosts": [FULL.host]}
+    a = write(tmp_path / "1.yaml", sites=[named])
+    b = write(tmp_path / "2.yaml", sites=[{**named, "redirect": {"mode": "off"}}])
+    elsewhere = line_of(JsonFormat(), SENT._replace(host="d1.cloudfront.example", reason="host"))
+    log = compare.log(LOG + 2 * elsewhere)
+    done = compare.nearbucket("config", "diff", a, b, "--ranges", compare.listed, "--log", log)
+    told = "2 of 6 requests are for hosts that neither configuration has: both refuse them."
+    assert told in done.err
+    assert "neither configuration" not in compare("--log", log, sites=off()).err
+
+
 def test_a_size_floor_changes_the_answers_for_objects_that_the_log_shows_to_be_smaller(
     compare: Diff,
 ) -> None:

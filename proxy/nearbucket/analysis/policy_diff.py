@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.reading.log_reader import UnreadableInput
 from nearbucket.config.prices import GB, MONTH_DAYS
+from nearbucket.policy.reasons import Reason
 from nearbucket.pricing.bill import removal_usd
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class PolicyDiffTotals:
         without_bytes: Requests that do not count as changed, since the log has an answer without
             bytes of an object, such as 304 or 404: a redirect of them saves nothing.
         other: Requests with another reason in the log than the first configuration gives.
+        no_site: Requests for hosts that no site of either configuration has.
         unreadable: Lines that cannot be read.
         first: Where and why the first of them cannot be read.
         broken: Files whose rest is lost, and why.
@@ -97,6 +99,7 @@ class PolicyDiffTotals:
     as_logged: int = 0
     without_bytes: int = 0
     other: int = 0
+    no_site: int = 0
     unreadable: int = 0
     first: str | None = None
     broken: list[str] = field(default_factory=list)
@@ -269,6 +272,8 @@ class PolicyDiff:
         whole = counted.bytes_of(size)
         totals.as_logged += replayed.kept * counted.requests
         totals.other += replayed.other * counted.requests
+        if replayed.before.reason == replayed.after.reason == Reason.HOST:
+            totals.no_site += counted.requests
         if row is not None:
             none = counted.without_bytes if row.way else 0
             totals.without_bytes += none

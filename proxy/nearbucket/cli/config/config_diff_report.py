@@ -131,6 +131,11 @@ def notes(
     hidden = [each.key for each in found if _NOT_REPLAYED(each.key)]
     if hidden:
         yield f"a log does not show the effect of these settings: {', '.join(hidden)}"
+    if diff_totals.no_site:
+        yield (
+            f"{diff_totals.no_site} of {diff_totals.requests} requests are for hosts that neither "
+            "configuration has: both refuse them. S3's own logs have buckets for hosts"
+        )
     if diff_totals.without_bytes:
         yield (
             f"{diff_totals.without_bytes} requests whose redirects would change do not count: "
