@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -173,6 +174,18 @@ def test_sigterm_leaves_no_file_that_is_not_whole(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, ".part\n"), done.stderr
     assert list(keep.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    left, written_now, others = (
+        tmp_path / name for name in (f"{'0' * 32}.17.part", f"{'1' * 32}.18.part", "log.part")
+    )
+    for each in (left, written_now, others):
+        each.touch()
+    for each in (left, others):
+        os.utime(each, (time.time() - 86500,) * 2)
+    KeptAggregates(tmp_path, ReduceOptions())
+    assert sorted(tmp_path.iterdir()) == [written_now, others]
 
 
 def test_what_is_kept_is_found_by_the_next_run_with_the_same_options() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
@@ -43,6 +44,8 @@ _UNUSABLE = (OSError, ValueError, LookupError, TypeError, pa.ArrowException)
 """What reading a kept file raises that is missing, damaged, or of another program."""
 
 
+_ABANDONED = 86400
+"""Seconds without a write after which no process writes a file any more."""
 _NAME = re.compile(r"[0-9a-f]{32}\.(parquet|\d+\.part)")
 
 
@@ -67,6 +70,7 @@ class KeptAggregates:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--keep {folder}: {error.strerror}") from None
+        self._remove_abandoned()
 
     def get(self, source: LogSource) -> Iterable[ReducedFile] | None:
         """The parts of the reduced file of a log file, if it is kept and whole."""
@@ -138,6 +142,13 @@ class KeptAggregates:
         for part in self._folder.glob(f"*{self._unfinished}"):
             with suppress(OSError):
                 part.unlink()
+
+    def _remove_abandoned(self) -> None:
+        """Remove what a process that was killed, such as for want of memory, has left behind."""
+        for part in self._folder.glob("*.part"):
+            with suppress(OSError):
+                if self.wrote(part) and time.time() - part.stat().st_mtime > _ABANDONED:
+                    part.unlink()
 
     def _path(self, source: LogSource) -> Path:
         name = "\0".join((*map(str, source), self._salt))
