@@ -69,6 +69,11 @@ def test_a_device_is_no_log() -> None:
         local_sources(["/dev/zero"], ALWAYS)
 
 
+def test_an_empty_name_is_an_error_and_not_the_working_folder() -> None:
+    with pytest.raises(ConfigError, match="names of logs is empty"):
+        local_sources([""], ALWAYS)
+
+
 def test_a_name_of_nothing_is_an_error(tmp_path: Path) -> None:
     for name in ("none.log", "*.none"):
         with pytest.raises(ConfigError, match="no such file, folder or pattern"):

@@ -129,6 +129,8 @@ def local_sources(names: Iterable[str], period: Period) -> list[LogSource]:
 
 
 def _paths(name: str) -> Iterator[Path]:
+    if not name:  # a variable of a shell that is not set
+        raise ConfigError("one of the names of logs is empty; . is the working folder")
     path = Path(name)
     if path.is_dir():
         yield from sorted(_below(path))
