@@ -42,6 +42,7 @@ def test_a_bill_of_what_is_free_is_told_to_be_of_no_use(analyze: Any, log: str) 
     ("prices", "options", "message"),
     [
         ({}, "--bill inf", "--bill inf: is no amount"),
+        ({}, "--bill 1e308", "--bill 1e+308: is no amount"),
         ({}, "--bill 9 --plan flat:pro", "--bill: without effect on the plan flat:pro, which "),
         ({"plan": "flat:pro"}, "--bill 9", "--bill: without effect on the plan flat:pro, which "),
         (

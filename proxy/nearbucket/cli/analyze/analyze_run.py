@@ -7,7 +7,6 @@ import shutil
 import signal
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +58,7 @@ _OURS = 768 << 20
 """
 _A_THREAD = 128 << 20
 _LEAST = 128 << 20
+_MOST_USD = 1e12
 _WHOLE = 100  # percent of the requests in a log that is no sample
 
 
@@ -218,7 +218,7 @@ def _tariff(options: AnalyzeOptions, own: Settings | None, origin: str) -> Tarif
 
 def _refuse_idle_prices(options: AnalyzeOptions, money: Tariff) -> None:
     """Prices on the command line that something else leaves without effect."""
-    if options.bill is not None and not isfinite(options.bill):
+    if options.bill is not None and not options.bill < _MOST_USD:  # nor is NaN
         raise ConfigError(f"--bill {options.bill}: is no amount")
     given = {
         "--plan": options.plan if money.cdn_per_gb is not None else None,
