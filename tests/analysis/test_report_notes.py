@@ -226,6 +226,17 @@ def results(**requests: int) -> Counts:
     return replace(COUNTS, results=tuple(NamedTraffic(*each, 0) for each in some.items()))
 
 
+def test_a_plan_that_is_larger_than_needed_is_told() -> None:
+    second = notes("flat:premium-600", removed=30)[1]
+    assert second == (
+        "The flat-rate plan Premium 600 TB costs 10,000 USD a month. The bill here is the 1,450 "
+        "USD of the size that is enough for 65 TB: without any redirect, changing to it saves "
+        "8,550 USD."
+    )
+    assert not any("The bill here" in each for each in notes("flat:premium-75", removed=30))
+    assert not any("The bill here" in each for each in notes("flat:premium-75", tb=300))
+
+
 def test_prices_of_regions_that_only_savings_count_are_told() -> None:
     own = tariff(Prices(region_per_gb={"us-east-1": 0.5, "eu-west-1": 0.1}))
     told = [each for each in notes(by=own) if "prices.region_per_gb" in each]

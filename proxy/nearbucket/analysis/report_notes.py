@@ -199,6 +199,12 @@ def _flat_rate(tariff: Tariff, usage: Usage, left: float) -> Iterator[str]:
             f"{with_plan} nothing: it costs {before[1]:,.0f} USD with {_tb(left)} a month, as with "
             f"{_tb(total)}. Requests to S3 and copies come on top."
         )
+    if before[1] < (own := tariff.steps[-1][1]):
+        yield (
+            f"The {tariff.words} costs {own:,.0f} USD a month. The bill here is the "
+            f"{before[1]:,.0f} USD of the size that is enough for {_tb(total)}: without any "
+            f"redirect, changing to it saves {own - before[1]:,.0f} USD."
+        )
     name = tariff.plan.removeprefix("flat:").partition("-")[0]
     included = tariff.prices.cloudfront.plan_requests[name]
     over = []
