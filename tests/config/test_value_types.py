@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from nearbucket.config.value_types import Duration, DurationOrOff, DurationOrZero, Rate, Size
+from nearbucket.config.aws_endpoints import known_regions
+from nearbucket.config.value_types import (
+    Duration,
+    DurationOrOff,
+    DurationOrZero,
+    Rate,
+    Size,
+    nearest,
+)
 
 DURATION: TypeAdapter[Any] = TypeAdapter(Duration)
 SIZE: TypeAdapter[Any] = TypeAdapter(Size)
@@ -57,3 +65,25 @@ def test_what_is_shown_is_read_as_the_same_value(case: tuple[TypeAdapter[Any], A
     adapter, value = case
     read = adapter.validate_python(value)
     assert adapter.validate_python(adapter.dump_python(read, mode="json")) == read
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("us-est-1", "us-east-1"),  # us-west-1 lacks as few letters, but another one begins it
+        ("us-estt-1", "us-east-1"),
+        ("us-est-2", "us-east-2"),
+        ("us-wst-2", "us-west-2"),
+        ("us-esat-1", "us-east-1"),
+        ("sp-east-1", "sa-east-1"),
+        ("eu-cenrtal-1", "eu-central-1"),
+        ("US_EAST_1", "us-east-1"),
+        ("eu-west", "eu-west-1"),
+    ],
+)
+def test_of_equally_similar_words_the_one_that_begins_alike_is_meant(typo: str, meant: str) -> None:
+    assert nearest(typo, sorted(known_regions())) == meant
+
+
+def test_a_word_like_none_of_them_is_not_corrected() -> None:
+    assert nearest("moon", sorted(known_regions())) is None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,13 +54,24 @@ class SettingError(ValueError):
 
 
 def nearest(word: str, words: Collection[str], cutoff: float = 0.6) -> str | None:
-    """The most similar of some words, if one is similar: exchanged letters before others."""
+    """The most similar of some words, if one is similar: exchanged letters before others.
+
+    Of equally similar ones it is the one that begins alike: first letters are seldom wrong.
+    """
     plain = {_plain(each): each for each in words}
     name = _plain(word)
-    near = get_close_matches(name, plain, n=3, cutoff=cutoff)
+    alike = {each: _likeness(each, name) for each in plain}
+    near = [each for each in plain if alike[each][0] >= cutoff]
+    near.sort(key=alike.__getitem__, reverse=True)
     exchanged = [each for each in near if sorted(each) == sorted(name)]
     begun = [each for each in plain if len(name) > len("abc") and each.startswith(name)]
     return next((plain[each] for each in exchanged + begun + near), None)
+
+
+def _likeness(word: str, other: str) -> tuple[float, int]:
+    """How much of two words is equal, of 1, and how many of their first letters."""
+    begin_alike = commonprefix((word, other))  # noqa: RUF071  # they are no paths
+    return SequenceMatcher(None, word, other).ratio(), len(begin_alike)
 
 
 def _plain(word: str) -> str:
