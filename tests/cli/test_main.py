@@ -120,6 +120,26 @@ def test_an_option_that_is_misplaced_or_has_a_wrong_value_is_explained(
     assert said in " ".join(err.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("explain /a", "Missing option '--ip'. Example: nearbucket explain --ip 3.5.140.1 /"),
+        ("explain --ip 8.8.8.8", "Missing argument 'URL-PATH'. Example: nearbucket explain --ip"),
+        ("analyze", "Missing argument 'LOGS...'. Example: nearbucket analyze logs/"),
+        ("ranges diff a", "Missing argument 'B'. Example: nearbucket ranges diff old.json new"),
+        ("compile cloudfront", "Missing option '--output'. Example: nearbucket compile cloudfront"),
+        ("init downloads", "(downloads). Example: nearbucket init --bucket downloads --region"),
+        ("demo now", "(now). Example: nearbucket demo"),
+    ],
+)
+def test_a_missing_or_unexpected_argument_is_answered_with_an_example(
+    nearbucket: Run, arguments: str, said: str
+) -> None:
+    code, out, err = nearbucket(*arguments.split())
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.replace("│", " ").split())
+
+
 def test_help_is_folded_by_the_terminal_alone() -> None:
     def texts(command: Any) -> Iterator[str]:
         yield inspect.cleandoc(command.help)

@@ -58,7 +58,7 @@ _WrongUse: Any = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
-    """The subcommands; errors of arguments say where a misplaced one belongs."""
+    """The subcommands; errors of arguments say what to write instead."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _cures():
@@ -71,15 +71,20 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _cures() -> Iterator[None]:
-    """Adds to an error of arguments where a misplaced one belongs."""
+    """Adds to an error of arguments where a misplaced one belongs, or an example."""
     try:
         yield
     except _WrongUse as error:
         error.message = error.message.removeprefix("Value error, ")  # Pydantic's, of a choice
         command = error.ctx.command if error.ctx else None
         options = {each.name for each in command.params} if command else ()
+        examples = ((command and command.epilog) or "").splitlines()
         if "extra argument" in error.message and "config" in options:
             error.message += "; a configuration is given as --config FILE"
+        elif "extra argument" in error.message and examples:
+            error.message += f". {examples[-1]}"  # with options
+        elif hasattr(error, "param_type") and examples:  # something is missing
+            error.message = examples[0]
         unlike_any = not getattr(error, "possibilities", True)  # None for one letter
         if unlike_any and isinstance(command, TyperGroup):
             error.message += f"; options follow the command: {error.ctx.command_path} COMMAND …"
