@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nearbucket.errors import install_command
 from tests.analysis.log_writers import w3c, write
 from tests.analysis.made_logs import HEADER, HOSTS, Mixed
 from tests.cli.analyze.conftest import LOG, report
@@ -222,7 +223,7 @@ def test_without_its_packages_the_command_to_install_them_is_shown(
     monkeypatch.setattr("nearbucket.cli.analyze.analyze_command.find_spec", lambda _name: None)
     code, _, err = analyze(log)
     assert code == 2
-    assert f"{sys.executable} -m pip install 'nearbucket[report]'" in err
+    assert install_command("report") in err
 
 
 def test_hosts_and_times_choose_the_requests(analyze: Any, log: str) -> None:
