@@ -95,3 +95,29 @@ def test_a_reload_that_is_due_during_the_start_follows_it(
         assert said(process, line)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
+
+
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0}))"
+
+
+@pytest.mark.parametrize("limit", [6, 16, 20, 67])
+def test_with_too_few_open_files_it_ends_with_the_limit_and_the_cure(
+    tmp_path: Path, limit: int
+) -> None:
+    with serving(tmp_path, before=LIMIT.format(limit)) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 2
+    assert errors == (
+        f"nearbucket: open files: {limit} are allowed (nofile), and listen.workers: 1 needs at "
+        "least 68; raise the limit to 1024 or more: ulimit -n in a shell, LimitNOFILE= "
+        "in a systemd unit, --ulimit nofile= of a container\n"
+    )
+
+
+def test_the_fewest_open_files_that_it_accepts_are_enough(tmp_path: Path) -> None:
+    with serving(tmp_path, before=LIMIT.format(68)) as process:
+        assert said(process, "admin on ")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate()
+    assert process.returncode == 0
+    assert "Too many open files" not in errors

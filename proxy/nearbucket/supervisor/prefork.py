@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_FILES = 64  # of the supervisor, or of a worker; about 20 are open when nothing happens
+_FILES_OF_WORKER = 4  # in the supervisor, for each worker: 3, and one while it is replaced
+
 
 class GivenSockets(NamedTuple):
     """What the supervisor has from another process besides the sockets of its workers.
@@ -74,7 +77,8 @@ def launch(snapshot: Snapshot, *, take_over: bool = False) -> PreforkedWorkers:
     is on in the workers.
 
     Raises:
-        ConfigError: The authorities cannot be used, or the address cannot be bound.
+        ConfigError: The authorities cannot be used, the address cannot be bound, or this process
+            may have too few open files.
     """
     settings = snapshot.settings
     count = snapshot.workers
@@ -204,10 +208,21 @@ def _be_worker(given: Inherited, snapshot: Snapshot, others: Iterable[socket.soc
 
 
 def _raise_file_limit(max_connections: int, workers: int) -> None:
-    """Allow as many open files as possible: each streamed download holds two sockets."""
+    """Allow as many open files as possible: each streamed download holds two sockets.
+
+    Raises:
+        ConfigError: The processes could not start, or only without serving anything.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         return
+    least = _FILES + _FILES_OF_WORKER * workers
+    if hard < least:
+        raise ConfigError(
+            f"open files: {hard} are allowed (nofile), and listen.workers: {workers} needs at "
+            f"least {least}; raise the limit to 1024 or more: ulimit -n in a shell, "
+            "LimitNOFILE= in a systemd unit, --ulimit nofile= of a container"
+        )
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     _log.info("open files: %d allowed", hard)
