@@ -60,6 +60,46 @@ async def test_s3_is_left_when_the_client_leaves_while_the_rest_is_awaited(serve
         assert served.count("nearbucket_stream_ends_total", "client-gone") == 1
 
 
+@pytest.mark.parametrize("came", [0, 500], ids=["its head", "half of its body"])
+async def test_a_client_that_closes_while_s3_is_silent_is_gone(serve: Serve, came: int) -> None:
+    whole = reply("200 OK", b"x" * came, f"ETag: {ETAG}", length=1000)
+    async with ScriptedS3(Say(whole, then="hang")) as server, serve(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        await client.reader.readuntil(b"\r\n\r\n")
+        await client.reader.readexactly(came)
+        await client.close()  # with a FIN, as one that waits would send
+        async with asyncio.timeout(PATIENCE):
+            await server.left.wait()
+        await served.settled()
+        ends = served.figures("nearbucket_stream_ends_total")
+        assert {how: count for (how,), count in ends.items() if count} == {"client-gone": 1}
+
+
+async def test_a_client_that_closes_before_s3_says_anything_is_gone(serve: Serve) -> None:
+    async with ScriptedS3(Say(b"", then="hang")) as server, serve(scripted(server)) as served:
+        client = await (await served.connect()).send(head_of("/a.txt", FROM))
+        async with asyncio.timeout(PATIENCE):
+            await server.arrived.wait()
+        await client.close()
+        async with asyncio.timeout(PATIENCE):
+            await server.left.wait()
+        await served.settled()
+        assert served.open_connections() == 0
+        assert len(server.asked) == 1  # and not again after a timeout
+
+
+async def test_a_half_closed_client_gets_an_answer_that_pauses_for_less_than_a_second(
+    serve: Serve,
+) -> None:
+    said = Say(reply("200 OK", b"it", f"ETag: {ETAG}"), after=0.5)
+    async with ScriptedS3(said) as server, serve(scripted(server)) as served:
+        client = await served.connect()
+        client.writer.write(head_of("/a.txt", FROM))
+        client.writer.write_eof()
+        assert (await client.answer()).body == b"it"
+        assert await client.rest() == b""
+
+
 async def test_a_client_that_sends_on_and_on_while_it_is_answered_is_not_read(
     serve: Serve,
 ) -> None:

@@ -22,6 +22,7 @@ from nearbucket.frontend.decision_cache import is_cacheable
 from nearbucket.frontend.handoff import TOO_MANY_CONNECTIONS, AiohttpProtocol, peer_address
 from nearbucket.frontend.limits.client_pace import ClientPace
 from nearbucket.frontend.limits.connection_timeouts import BUSY, HEAD, IDLE, ConnectionTimeouts
+from nearbucket.frontend.limits.gone_client import is_gone
 from nearbucket.frontend.limits.minimum_rate import GRACE, ClientCredit
 from nearbucket.frontend.limits.unread_bytes import unread_bytes
 from nearbucket.frontend.request_parser import MAX_REQUEST_HEAD, PlainRequest, RequestHead
@@ -310,9 +311,9 @@ class ClientConnection:
 
     def check(self, now: float) -> None:
         """Once a second: end the connection if it waits for too long, or idles in a drain."""
-        context, transport = self._context, self._transport
-        limits = context.settings.limits
-        if self.timeouts.stalled(transport, now, limits.idle_timeout):
+        transport, limits = self._transport, self._context.settings.limits
+        gone = self._eof and is_gone(transport)
+        if gone or self.timeouts.stalled(transport, now, limits.idle_timeout):
             self.abort()
         elif limits.min_rate and self._takes_too_little(now, limits):
             self._end_slow_client(limits.min_rate)
@@ -320,7 +321,7 @@ class ClientConnection:
             pass
         elif self._relay is not None:
             self._relay.check(now)
-        elif self.timeouts.expired(now, limits, closing_idle=context.closing_idle):
+        elif self.timeouts.expired(now, limits, closing_idle=self._context.closing_idle):
             self._close()
 
     @property
@@ -358,15 +359,14 @@ class ClientConnection:
         self._transport.close()
 
     def eof_received(self) -> bool:
-        """A half-closed client still gets the answer that is on its way (RFC 9112, 9.6)."""
+        """A half-closed client gets the answer that is on its way, unless S3 is silent."""
         self._eof = True
-        if self._transport.get_extra_info("sslcontext") is not None:
-            return False  # TLS has no half-closed connections
-        return self._working()
+        under_tls = self._transport.get_extra_info("sslcontext") is not None  # never half-closed
+        return not under_tls and self._working() and not is_gone(self._transport)
 
     def _working(self) -> bool:
-        waiting = self._aiohttp is not None and self._aiohttp.unanswered > 0
-        return waiting or self.state is STREAMING
+        aiohttp = self._aiohttp
+        return self.state is STREAMING or (aiohttp is not None and aiohttp.unanswered > 0)
 
     def pause_writing(self) -> None:
         """The client is slower than its answers: read no more requests from it."""

@@ -6,9 +6,9 @@ one off; each ``min_rate`` bytes that it takes give one back.
 
 from __future__ import annotations
 
-import socket
-import sys
 from typing import TYPE_CHECKING
+
+from nearbucket.frontend.limits.tcp_info import TcpField, tcp_info
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,9 +19,6 @@ that time, and was not disconnected for it, has time to catch up."""
 
 _MEASURED_AFTER = 5.0
 """Seconds of waiting after which the bytes that the client took are measured."""
-
-_TCP_INFO = 192  # bytes that are asked for, linux/tcp.h
-_BYTES_ACKED = slice(120, 128)  # tcpi_bytes_acked: bytes that the other side has confirmed
 
 
 class ClientCredit:
@@ -34,7 +31,7 @@ class ClientCredit:
         self._checked = now
         self._left = grace
         self._waited = 0.0
-        self._acked = _acked(transport) or 0
+        (self._acked,) = tcp_info(transport, TcpField.BYTES_ACKED) or [0]
 
     def used_up(self, transport: asyncio.Transport, now: float, rate: int, grace: float) -> bool:
         """Once a second: whether the client has taken too little for too long.
@@ -50,24 +47,9 @@ class ClientCredit:
         self._checked = now
         if self._waited < _MEASURED_AFTER:
             return False
-        acked = _acked(transport)
-        if acked is not None:
-            gained = (acked - self._acked) / rate
+        info = tcp_info(transport, TcpField.BYTES_ACKED)
+        if info is not None:
+            gained = (info[0] - self._acked) / rate
             self._left = min(grace, self._left + gained - self._waited)
-            self._acked, self._waited = acked, 0.0
+            self._acked, self._waited = info[0], 0.0
         return self._left <= 0
-
-
-def _acked(transport: asyncio.Transport) -> int | None:
-    """Bytes that the client's side has confirmed, always 0 if the kernel does not tell.
-
-    None if the connection is lost.
-    """
-    sock = transport.get_extra_info("socket")
-    if sock is None:  # of TLS: the transport's end is to come
-        return None
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO)
-    except OSError:  # closed meanwhile
-        return None
-    return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)

@@ -1,0 +1,27 @@
+"""Whether a client that has closed its side of the connection still waits for its answer.
+
+TCP does not tell: a client that has gone has sent the same FIN as one that waits. Bytes for it
+would tell, since it answers them with a reset; while S3 is silent, there are none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nearbucket.frontend.limits.tcp_info import TcpField, tcp_info
+from nearbucket.frontend.limits.unread_bytes import unread_bytes
+
+if TYPE_CHECKING:
+    import asyncio
+
+_SILENCE = 1000  # milliseconds
+
+
+def is_gone(transport: asyncio.Transport) -> bool:
+    """Whether a client that has sent its FIN is taken for gone.
+
+    It is if nothing was sent to it for a second, nor its request came within that, and it has all
+    that was sent before.
+    """
+    times = tcp_info(transport, TcpField.LAST_DATA_SENT, TcpField.LAST_DATA_RECEIVED)
+    return times is not None and min(times) >= _SILENCE and not unread_bytes(transport)
