@@ -38,7 +38,7 @@ FLOORS = (
     ("policy",),
     ("regions", "s3", "pricing"),
     ("config",),
-    ("errors", "event_loop", "version"),
+    ("errors", "event_loop", "plural", "version"),
     ("__init__",),
 )
 """Folders and modules of the package, top to bottom; those of one floor do not know each other."""

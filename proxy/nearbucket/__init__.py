@@ -36,6 +36,7 @@ floors, and fails on an import that points upwards:
 * ``config/``: the settings.
 * ``errors.py``: the exceptions, by the side that the failure is on.
 * ``event_loop.py``: keeps long work away from the event loop.
+* ``plural.py``: a count and its noun.
 * ``version.py``: the version, and the commit of a built package.
 """
 

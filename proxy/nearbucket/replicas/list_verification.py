@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.errors import ProxyError
 from nearbucket.event_loop import CpuShare
+from nearbucket.plural import plural
 from nearbucket.pricing.bill import s3_get_per_request, s3_list_per_request
 from nearbucket.pricing.tariff import tariff
 from nearbucket.replicas.bucket_cache import RENEW_AFTER
@@ -195,7 +196,7 @@ class ListVerification:
         if was_active and not decision.active:
             _log.info("verification: %s is left to HEAD requests, which cost less now", source)
         if decision.active and not was_active:
-            pages = "1 page" if decision.pages == 1 else f"{decision.pages} pages"
+            pages = plural(decision.pages, "page")
             _log.info("verification: %s is now verified by listings of %s", source, pages)
 
     async def _list(self, source: CatalogSource, decision: ListingDecision, budget: int) -> None:

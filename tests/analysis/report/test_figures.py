@@ -90,8 +90,3 @@ def test_text_of_a_log_is_printable_bounded_and_no_formula() -> None:
 def test_text_that_does_no_harm_is_shown_as_it_is() -> None:
     for text in ("-", "dcos/v1.0/x.tar.xz", "b\u00fccher/\u4e66.pdf", "Wget/1.21.3", "<b>", "'x'"):
         assert figures.harmless(text) == text
-
-
-def test_nouns_have_a_plural() -> None:
-    assert figures.plural(1, "file") == "1 file"
-    assert figures.plural(2000, "address") == "2,000 addresses"

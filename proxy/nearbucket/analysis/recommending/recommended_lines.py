@@ -14,6 +14,7 @@ from nearbucket.analysis.answers import RecommendedLine
 from nearbucket.analysis.policies.month_effect import MonthEffect
 from nearbucket.config.prices import GB
 from nearbucket.config.value_types import written_size
+from nearbucket.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -66,7 +67,7 @@ class RecommendationReasons:
             effect, objects = self._effect(self.policy.patterns[:number], self.policy.regions)
             more, count = effect.beyond(before), objects - known
             before, known = effect, objects
-            why = f"{_count(count, 'object')}, {more.redirects:,.0f} redirects a month"
+            why = f"{plural(count, 'object')}, {more.redirects:,.0f} redirects a month"
             if len(self.policy.regions) > 1:
                 why += f"; copies and requests to S3 cost {_usd(more.costs)} a month"
             yield _line("pattern", name, more.gb * GB, count, more.saving, why)
@@ -81,7 +82,7 @@ class RecommendationReasons:
             why = (
                 "the origin's own bucket: no copies"
                 if own
-                else f"{_count(objects, 'object')} to copy; copies and requests to S3 cost "
+                else f"{plural(objects, 'object')} to copy; copies and requests to S3 cost "
                 f"{_usd(more.costs)} a month"
             )
             count = 0 if own else objects
@@ -119,7 +120,7 @@ class RecommendationReasons:
         if usd < 0:
             asked = sum(sum(facts.requests.get(slot, {}).values()) for slot in slots)
             why = (
-                f"{_count(objects, 'object')}, {asked / objects:.1f} requests for each: their "
+                f"{plural(objects, 'object')}, {asked / objects:.1f} requests for each: their "
                 f"copies would cost {_usd(-usd)} a month more than they save"
             )
         return _line("pattern", name, size, objects, usd, why, chosen=False)
@@ -167,7 +168,7 @@ class RecommendationReasons:
             usd = self._value(slots, self.policy.regions)
             size = _month_bytes(self.valuation, slots, self.policy.regions)
             why = (
-                f"copies of {_count(objects, 'object')} would cost {_usd(-usd)} a month more than "
+                f"copies of {plural(objects, 'object')} would cost {_usd(-usd)} a month more than "
                 "they save"
             )
             yield _line("exclude", name, size, objects, -usd, why)
@@ -222,7 +223,3 @@ def _month_bytes(valuation: Valuation, slots: Collection[Slot], regions: Collect
 
 def _usd(amount: float) -> str:
     return f"{amount:,.0f} USD" if amount >= 10 else f"{amount:.2f} USD"  # noqa: PLR2004
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -20,6 +20,7 @@ from nearbucket.analysis.reducing.coded_columns import array_of, grouped, pair_i
 from nearbucket.analysis.reducing.range_sessions import sessions_of
 from nearbucket.analysis.reducing.reduced_file import SCHEMAS, FileSummary, ReducedFile
 from nearbucket.analysis.reducing.request_columns import EVERY_REQUEST, NO_CLIENT, request_columns
+from nearbucket.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -140,8 +141,8 @@ class FileReading:
             self.failed = True
             self.damage = f"cannot be read: {error.strerror or error}"
         if not self.damage and reader.first_problem:
-            noun = "line" if reader.unreadable == 1 else "lines"
-            lines = f"{reader.unreadable} {noun} cannot be read: " if reader.unreadable else ""
+            unreadable = reader.unreadable
+            lines = f"{plural(unreadable, 'line')} cannot be read: " if unreadable else ""
             self.damage = f"{lines}{reader.first_problem}"
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import log10
 from typing import TYPE_CHECKING
 
+from nearbucket.plural import plural
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -119,10 +121,3 @@ def period(first: datetime | None, last: datetime | None) -> str:
     if first.year != last.year:
         begin += f" {first.year}"
     return f"{begin} to {last.day} {last:%B %Y}"
-
-
-def plural(number: int, noun: str) -> str:
-    """A count and its noun: 1 file, 2 files."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{count(number)} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"

@@ -14,11 +14,11 @@ from nearbucket.analysis.report.figures import (
     harmless,
     money,
     period,
-    plural,
     share,
     size,
     volume,
 )
+from nearbucket.plural import plural
 from nearbucket.policy.model import UNKNOWN
 
 if TYPE_CHECKING:

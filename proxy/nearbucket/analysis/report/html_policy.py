@@ -9,7 +9,6 @@ from nearbucket.analysis.report.figures import (
     count,
     harmless,
     money,
-    plural,
     share,
     visible,
     volume,
@@ -18,6 +17,7 @@ from nearbucket.analysis.report.findings import floor_text, no_policy, surprise
 from nearbucket.analysis.report.html_sections import section
 from nearbucket.analysis.report.html_tables import path
 from nearbucket.analysis.report.markup import Column, Html, Part, element, table
+from nearbucket.plural import plural
 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import Recommendation, RecommendedLine, Report

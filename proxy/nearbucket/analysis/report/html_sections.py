@@ -17,7 +17,6 @@ from nearbucket.analysis.report.figures import (
     count,
     harmless,
     money,
-    plural,
     share,
     size,
     volume,
@@ -44,6 +43,7 @@ from nearbucket.analysis.report.markup import (
     table,
     with_options,
 )
+from nearbucket.plural import plural
 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import Recommendation, Report

@@ -9,7 +9,6 @@ from nearbucket.analysis.report.figures import (
     count,
     harmless,
     money,
-    plural,
     share,
     size,
     volume,
@@ -24,6 +23,7 @@ from nearbucket.analysis.report.findings import (
     place,
     result_name,
 )
+from nearbucket.plural import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
