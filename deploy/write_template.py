@@ -111,10 +111,12 @@ def _alarm(name: str, alarm: dict[str, Any]) -> str:
     of = "".join(
         f"        - {{ Name: {key}, Value: !Sub '{each}' }}\n" for key, each in dimensions.items()
     )
-    threshold = "!Ref MostTasks" if alarm["threshold"] == "most" else alarm["threshold"]
+    of_most = alarm["threshold"] == "most"
+    threshold = "!Ref MostTasks" if of_most else alarm["threshold"]
     return f"""\
   Alarm{_name(name)}:
     Type: AWS::CloudWatch::Alarm
+{"    Condition: AddsTasks" + chr(10) if of_most else ""}\
     Properties:
       AlarmName: !Sub ${{AWS::StackName}}-{name}
       AlarmDescription: {json.dumps(alarm["text"])}

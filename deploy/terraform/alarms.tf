@@ -28,7 +28,7 @@ locals {
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
-  for_each            = local.table.alarms
+  for_each            = { for name, each in local.table.alarms : name => each if each.threshold != "most" || var.tasks.max > var.tasks.min }
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.text
   namespace           = local.of[each.value.of].namespace

@@ -213,6 +213,11 @@ def test_every_alarm_is_about_a_metric_that_there_is() -> None:
             assert dimensions == DIMENSIONS[metric["Namespace"]][metric["MetricName"]]
 
 
+def test_a_fixed_number_of_tasks_is_no_alarm() -> None:
+    assert "AlarmAllTasksUsed" in stack(Tasks="2", MostTasks="10").resources
+    assert "AlarmAllTasksUsed" not in stack(Tasks="2", MostTasks="2").resources
+
+
 def test_an_alarm_on_a_share_has_a_least_number() -> None:
     """One failing request of a quiet night is a large share."""
     alarms = stack(**PUBLIC, **REDIRECT).of_type("CloudWatch::Alarm")

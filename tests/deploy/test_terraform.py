@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.deploy
 MODULE = "module.nearbucket."
 
+FIXED_TASKS = """
+variable "tasks" {
+  default = { min = 2, max = 2 }
+}
+"""
+
 WITHOUT_POLICIES = """
 locals {
   viewer_policy_id = "33f36d7e-f396-46d9-90e0-52428a34d9dc"
@@ -65,7 +71,7 @@ def planned(server: Moto, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 def applied(server: Moto, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The example with a public load balancer, in moto."""
     example = Terraform(tmp_path_factory.mktemp("applied"), server, public(server))
-    example.override(WITHOUT_POLICIES)
+    example.override(WITHOUT_POLICIES + FIXED_TASKS)
     wanted = example.plan().keys()
     created, failed = example.apply()
     assert failed.keys() == MOTO_CANNOT, failed
@@ -94,6 +100,14 @@ def test_the_example_has_an_internal_load_balancer_behind_a_vpc_origin_and_no_se
     assert f"{MODULE}aws_cloudfront_vpc_origin.this[0]" in planned
     assert not any("origin_secret" in address for address in planned)
     assert planned[f"{MODULE}aws_vpc_endpoint.s3[0]"]["vpc_endpoint_type"] == "Gateway"
+
+
+def test_a_fixed_number_of_tasks_is_no_alarm(
+    planned: dict[str, dict[str, Any]], applied: dict[str, dict[str, Any]]
+) -> None:
+    address = f'{MODULE}aws_cloudwatch_metric_alarm.this["all-tasks-used"]'
+    assert planned[address]["threshold"] == 10
+    assert address not in applied
 
 
 def test_each_host_name_has_a_distribution_that_asks_nearbucket_for_redirectable_paths_alone(
