@@ -7,16 +7,18 @@ import logging
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nearbucket.telemetry import process_log
+from nearbucket.telemetry.log_format import MAX_LINE
 from nearbucket.telemetry.process_log import ProcessLog, lines_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PATIENCE = 10.0
 
@@ -107,6 +109,67 @@ def test_json_is_one_object_a_line_even_with_a_traceback(pipe: tuple[int, int]) 
     assert (second["level"], second["message"]) == ("error", "it failed")
     assert second["exception"].startswith("Traceback ")
     assert second["exception"].endswith("with base 10: 'broken'")
+
+
+@pytest.fixture
+def packets() -> Iterator[tuple[int, int]]:
+    """A pipe of which each read gives what one write wrote, and the kernel kept whole."""
+    reader, writer = os.pipe2(os.O_DIRECT)
+    os.set_blocking(reader, False)
+    yield reader, writer
+    for end in (reader, writer):
+        os.close(end)
+
+
+def read_of(reader: int) -> list[bytes]:
+    """What each read gives until there is no more."""
+    found = []
+    with suppress(BlockingIOError):
+        while piece := os.read(reader, 1 << 20):
+            found.append(piece)
+    return found
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f600", "\n", '"', "\udc80"], ids=ascii)
+@pytest.mark.parametrize("size", [5_000, 20_000])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_line_of_another_process_can_get_into_a_long_one(
+    packets: tuple[int, int], form: Any, size: int, letter: str
+) -> None:
+    reader, writer = packets
+    log = ProcessLog(form, "worker", writer)
+    log.start()
+    told = f"it begins {letter * size} it ends"
+    _log.error(told, exc_info=ValueError(told))
+    log.close()
+    pieces = read_of(reader)
+    assert all(len(piece) <= MAX_LINE and piece.endswith(b"\n") for piece in pieces)
+    text = b"".join(pieces).decode()
+    assert "it begins" in text
+    assert text.rstrip('"}\n').endswith("it ends")
+    assert ("left out" in text) == (form == "json" or letter != "\n")
+    if form == "json":
+        (line,) = text.splitlines()
+        assert json.loads(line)["exception"].startswith("ValueError: it begins")
+
+
+def test_a_long_traceback_in_text_is_whole(packets: tuple[int, int]) -> None:
+    reader, writer = packets
+    log = ProcessLog("text", "worker", writer)
+    log.start()
+    stack = "\n".join(f'  File "module.py", line {number}, in call' for number in range(500))
+    _log.error("a worker hangs:\n%s", stack)
+    log.close()
+    assert b"".join(read_of(reader)).decode().endswith(f" a worker hangs:\n{stack}\n")
+
+
+def test_a_long_line_in_a_file_is_whole(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        log = ProcessLog("json", "worker", file.fileno())
+        log.start()
+        _log.error("x" * 20_000)
+        log.close()
+    assert json.loads((tmp_path / "log").read_text("utf-8"))["message"] == "x" * 20_000
 
 
 def test_no_thread_runs_before_the_start_and_no_line_is_lost_by_that(

@@ -33,6 +33,7 @@ class LineWriter:
     """One thread that writes to one descriptor; it is started with the first lines.
 
     Attributes:
+        limit: Bytes up to which a line is written whole, whatever other processes write.
         lost: Lines that could not be written.
         failure: Why the last write failed; None while nothing has.
     """
@@ -43,7 +44,7 @@ class LineWriter:
         self.failure: str | None = None
         self._name = name
         self._descriptor = descriptor
-        self._limit = MAX_LINE if _is_pipe_or_socket(descriptor) else _PIECE
+        self.limit = MAX_LINE if _is_pipe_or_socket(descriptor) else _PIECE
         self._batches: queue.SimpleQueue[Sequence[Piece] | None] = queue.SimpleQueue()
         self._given = 0  # lines that the thread has got; only callers add to it
         self._finished = 0  # lines that it has written or lost; only the thread adds to it
@@ -63,7 +64,7 @@ class LineWriter:
 
     def give(self, lines: Sequence[bytes], header: bytes = b"") -> None:
         """Have lines written, behind a header that does not count. One caller at a time."""
-        pieces = _pieces(lines, self._limit)
+        pieces = _pieces(lines, self.limit)
         if header:
             pieces.insert(0, Piece(header, 0))
         if self._thread is None:

@@ -1,6 +1,7 @@
 """The process log: lines of ``logging`` on standard error, as text or as JSON.
 
-No event loop waits for the reader of standard error: ``line_writer.py`` writes the lines.
+No event loop waits for the reader of standard error: ``line_writer.py`` writes the lines. All
+processes write to the same descriptor, so what would not be written whole is cut.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from nearbucket.telemetry.line_writer import LineWriter
 MAX_WAITING = 10_000
 """Lines kept while standard error is blocked; more are dropped and counted."""
 
+_CUTS = (3000, 2000, 1000, 500, 100)
+"""Characters that are left of a line of text, or in JSON of a message and of a traceback."""
+
 _TEXT = {
     "supervisor": "%(asctime)s %(levelname)s %(name)s: %(message)s",
     "worker": "%(asctime)s %(levelname)s worker[%(process)d]: %(message)s",
@@ -24,10 +28,11 @@ _TEXT = {
 class JsonLine(logging.Formatter):
     """A record as a JSON object on one line."""
 
-    def __init__(self, role: str) -> None:
-        """Make lines of a process of this kind."""
+    def __init__(self, role: str, limit: int) -> None:
+        """Make lines of a process of this kind, of up to ``limit`` bytes with their ends."""
         super().__init__()
         self._role = role
+        self._limit = limit
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -42,7 +47,28 @@ class JsonLine(logging.Formatter):
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields)
+        line = json.dumps(fields)
+        for most in _CUTS:
+            if len(line) < self._limit:
+                break
+            texts = {name: str(fields[name]) for name in ("message", "exception") if name in fields}
+            line = json.dumps(fields | {name: _cut(texts[name], most) for name in texts})
+        return line
+
+
+def _cut(text: str, most: int) -> str:
+    """A text without its middle, if it is longer: the end of a traceback names the error."""
+    over = len(text) - most
+    return f"{text[: most // 2]} … {over} left out … {text[-(most // 2) :]}" if over > 0 else text
+
+
+def _text_lines(text: bytes, limit: int) -> list[bytes]:
+    """The lines of a text that is longer than ``limit`` bytes; each of them is not."""
+    lines = []
+    for each in text.splitlines(keepends=True):
+        cuts = (_cut(each.decode(errors="replace"), most).encode() for most in _CUTS)
+        lines.append(each if len(each) <= limit else next(cut for cut in cuts if len(cut) <= limit))
+    return lines
 
 
 class ProcessLog(logging.Handler):
@@ -62,8 +88,10 @@ class ProcessLog(logging.Handler):
             descriptor: File descriptor to write to.
         """
         super().__init__()
-        self.setFormatter(JsonLine(role) if form == "json" else logging.Formatter(_TEXT[role]))
         self._writer = LineWriter("process-log", descriptor)
+        limit = self._writer.limit
+        text = logging.Formatter(_TEXT[role])
+        self.setFormatter(JsonLine(role, limit) if form == "json" else text)
         self._held: list[bytes] | None = []
         self._refused = 0
         # A fork has its parent's handler. Not closed: what that holds, the parent writes.
@@ -93,13 +121,14 @@ class ProcessLog(logging.Handler):
         except Exception:  # logging's own rule: a bad call does not end the caller
             self.handleError(record)
         else:
-            self._keep(line)
+            limit = self._writer.limit
+            self._keep([line] if len(line) <= limit else _text_lines(line, limit))
 
     def write(self, line: str) -> None:
         """Write a line as it is."""
         self.acquire()
         try:
-            self._keep(f"{line}\n".encode(errors="backslashreplace"))
+            self._keep([f"{line}\n".encode(errors="backslashreplace")])
         finally:
             self.release()
 
@@ -109,13 +138,13 @@ class ProcessLog(logging.Handler):
         self._writer.close(patience)
         super().close()
 
-    def _keep(self, line: bytes) -> None:
+    def _keep(self, lines: list[bytes]) -> None:
         if self._held is not None:
-            self._held.append(line)
+            self._held += lines
         elif self._writer.waiting >= MAX_WAITING:
-            self._refused += 1
+            self._refused += len(lines)
         else:
-            self._writer.give([line])
+            self._writer.give(lines)
 
 
 def lines_dropped() -> int:
