@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nearbucket.regions import feed
 from tests.build import COMMAND
 from tests.cloudformation import Stack, read_template
 from tests.stacks import (
@@ -276,7 +277,12 @@ def test_every_alarm_names_the_section_that_says_what_to_do() -> None:
         assert named[1] in anchors
 
 
-@pytest.mark.parametrize("name", ["Errors", "TargetDown", "ConfigurationRefused"])
+def test_the_alarm_on_an_old_list_lasts_from_one_line_of_the_log_to_the_next() -> None:
+    alarm = VALUES["alarms"]["ranges-old"]
+    assert 60 * alarm["minutes"] > feed._REMINDED_AFTER + feed._LAST_RETRY
+
+
+@pytest.mark.parametrize("name", ["Errors", "TargetDown", "ConfigurationRefused", "RangesOld"])
 def test_one_line_is_enough_for_an_alarm_on_what_is_logged_once(name: str) -> None:
     (alarm,) = [each for each in VALUES["alarms"].values() if each["metric"] == name]
     assert (alarm["compare"], alarm["threshold"]) == ("GreaterThanOrEqualToThreshold", 1)

@@ -135,6 +135,7 @@ LINES = {
     "a refused configuration": _said(
         "error", "configuration not reloaded, the old one stays in use: a"
     ),
+    "an old list": _said("warning", "ranges: the list is over a day old, or missing: a; b"),
     "a start": _said("info", "ready"),
 }
 
@@ -151,6 +152,7 @@ LINES = {
         ("WrongSecret", {"without secret"}),
         ("TargetDown", {"a target down", "a target down for clients"}),
         ("ConfigurationRefused", {"a refused configuration"}),
+        ("RangesOld", {"an old list"}),
         ("Errors", {"a crash"}),
     ],
 )
@@ -165,6 +167,7 @@ def test_a_metric_counts_the_log_lines_that_it_is_about(metric: str, counted: se
         ("replicas/health/health_check.py", "TargetDown"),
         ("replicas/health/client_check.py", "TargetDown"),
         ("supervisor/supervisor.py", "ConfigurationRefused"),
+        ("regions/feed.py", "RangesOld"),
     ],
 )
 def test_the_product_logs_what_the_metric_looks_for(path: str, metric: str) -> None:

@@ -338,3 +338,41 @@ async def test_a_copy_that_cannot_be_used_costs_nothing_but_a_download(
     assert "Errno" not in caplog.text
     assert await desk.feed.refresh() is RefreshResult.UPDATED
     assert desk.tokens == [5]
+
+
+async def test_the_log_says_once_an_hour_that_a_list_is_over_a_day_old(
+    source: Source, settings: Regions, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(settings)
+    desk.now = began = 1e9
+    await desk.feed.refresh()
+    source.status, source.etag = 500, '"bad"'
+    caplog.clear()
+    reminded = []
+    for minutes in range(0, 27 * 60, 5):
+        desk.now = began + 60 * minutes
+        await desk.feed.refresh()
+        reminded += [minutes / 60] * ("the list is over a day old" in caplog.text)
+        caplog.clear()
+    assert reminded == [24 + 5 / 60, 25 + 5 / 60, 26 + 5 / 60]
+    source.status = 200
+    assert (await desk.feed.refresh()).good
+    source.status, source.etag = 500, '"worse"'
+    desk.now += 86400
+    await desk.feed.refresh()
+    assert "over a day old" not in caplog.text
+
+
+async def test_the_log_says_once_an_hour_that_there_is_no_list(
+    source: Source, settings: Regions, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(settings)
+    source.status = 500
+    for desk.now in (1e9, 1e9 + 3599):
+        desk.feed._reminded_at = 1e9
+        await desk.feed.refresh()
+    assert "or missing" not in caplog.text
+    desk.now = 1e9 + 3600
+    await desk.feed.refresh()
+    assert "old, or missing: " in caplog.text
+    assert "there is no list yet" in caplog.text

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _FIRST_RETRY, _LAST_RETRY = 2.0, 300.0
+_OLD = 86400.0  # seconds without a confirmation
+_REMINDED_AFTER = 3600.0  # seconds after which the log says again that the list is old
 
 _CONFIRM = "; held back until `nearbucket ranges update --force` confirms it"
 
@@ -105,6 +107,7 @@ class RangesFeed:
         self._cache = RangesCache(settings.cache, settings.source)
         self._mark: str | None = None
         self._last = RefreshResult.UNCHANGED
+        self._reminded_at = clock()  # or when the source last confirmed a list
 
     def adopt(self, stored: CachedRanges) -> None:
         """Take a stored list for the one in use. It is not published."""
@@ -233,15 +236,30 @@ class RangesFeed:
         return True
 
     def _report(self, result: RefreshResult) -> None:
-        """Log changes only: a source that stays broken would fill the log."""
-        if result.good and not self._last.good:
-            _log.info("ranges: the source is usable again (%s)", result)
-        elif not result.good and result is not self._last:
-            effect = "the list in use stays" if self.current else "there is no list yet"
-            if self.current and self.current.built_in:
-                effect = f"the built-in list of {self.current.date} stays in use"
-            _log.warning("ranges: %s: %s; %s", result, self.problem, effect)
+        """Log changes only, as a source that stays broken would fill the log, and an old list."""
+        if result.good:
+            self._reminded_at = self._clock()
+            if not self._last.good:
+                _log.info("ranges: the source is usable again (%s)", result)
+        elif self._is_reminder_due():
+            self._reminded_at = self._clock()
+            text = "ranges: the list is over a day old, or missing: %s; %s"
+            _log.warning(text, self.problem, self._effect())
+        elif result is not self._last:
+            _log.warning("ranges: %s: %s; %s", result, self.problem, self._effect())
         self._last = result
+
+    def _is_reminder_due(self) -> bool:
+        now = self._clock()
+        return now - (self.confirmed_at or 0) > _OLD and now - self._reminded_at >= _REMINDED_AFTER
+
+    def _effect(self) -> str:
+        """What a failed refresh means for the list in use."""
+        if self.current is None:
+            return "there is no list yet"
+        if self.current.built_in:
+            return f"the built-in list of {self.current.date} stays in use"
+        return "the list in use stays"
 
 
 @dataclass(frozen=True, slots=True)
