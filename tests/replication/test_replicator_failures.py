@@ -12,6 +12,7 @@ import pytest
 
 from nearbucket.errors import ConfigError, OriginError, ProxyError
 from nearbucket.replication import replicator
+from nearbucket.replication.comparison import NO_ETAG, NO_ETAG_REMEDY
 from nearbucket.s3.listing import list_page
 from nearbucket.s3.sdk import sdk_client
 from tests.replication.conftest import MIB
@@ -192,6 +193,7 @@ async def test_an_object_whose_listing_has_no_etag_is_a_failure_and_not_called_r
     monkeypatch.setattr(list_page, "_object", without)
     progress = await world.run()
     assert codes(progress.failures) == dict.fromkeys(("a.tar.gz", "b.tar.gz"), "NoETag")
+    assert all(f"{NO_ETAG}; {NO_ETAG_REMEDY}" in each.text for each in progress.failures)
     assert (progress.same, progress.copied) == (0, 0)
     monkeypatch.undo()
     assert (await world.run()).copied == 1

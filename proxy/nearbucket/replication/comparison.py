@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     _Head = Mapping[str, Any]
 
+NO_ETAG = "there is no ETag, so the version cannot be told"
+NO_ETAG_REMEDY = "update the server, or upload the object again"
+
 _FIELDS = {"content-type", "content-encoding", "content-disposition", "content-language",
            "cache-control", "expires"}  # fmt: skip
 """And no x-amz-website-redirect-location, which CopyObject does not copy (API reference)."""

@@ -20,6 +20,8 @@ from nearbucket.errors import ProxyError
 from nearbucket.replication.alike_pairs import AlikePairs
 from nearbucket.replication.byte_comparison import ByteComparison
 from nearbucket.replication.comparison import (
+    NO_ETAG,
+    NO_ETAG_REMEDY,
     UNREADABLE,
     Verdict,
     VersionComparison,
@@ -69,7 +71,6 @@ _OF_THE_OBJECT = {ErrorKind.ARCHIVED, ErrorKind.CUSTOMER_KEY, ErrorKind.NO_UPLOA
 """Failures that say nothing about other objects."""
 
 _FULL = "the copy has ten tags; remove one for the mark, or delete the copy and run sync again"
-_NO_ETAG = "the origin's listing has no ETag of it; update the server, or upload it again"
 
 
 class SyncJob(NamedTuple):
@@ -193,7 +194,8 @@ class Replicator:
         if what is None or not self._chosen(what.key, what.size):
             return
         if origin and not origin.etag:
-            self._progress.failures.append(SyncFailure(what.key, "NoETag", _NO_ETAG))
+            why = f"in the origin's listing {NO_ETAG}; {NO_ETAG_REMEDY}"
+            self._progress.failures.append(SyncFailure(what.key, "NoETag", why))
             return
         verdict = compare_listings(pair, self._alike.knows)
         if verdict is Verdict.SAME:

@@ -24,6 +24,7 @@ from nearbucket.cli.check.replica_sample import (
 from nearbucket.cli.demo.seaweedfs import make_bucket
 from nearbucket.config.buckets import Bucket
 from nearbucket.errors import ProxyError
+from nearbucket.replication.comparison import NO_ETAG, NO_ETAG_REMEDY
 from nearbucket.s3.bucket_location import BucketLocation
 from nearbucket.s3.copy_mark import TAG, mark_of
 from nearbucket.s3.listing.list_page import ListedObject
@@ -192,7 +193,7 @@ async def test_fields_that_a_server_leaves_out_are_no_traceback() -> None:
                 assert found.state is state
 
 
-@pytest.mark.parametrize(("field", "state"), [('ETag: "e"', "SAME"), ("X-A: b", "VERSION")])
+@pytest.mark.parametrize(("field", "state"), [('ETag: "e"', "SAME"), ("X-A: b", "NO_ETAG")])
 async def test_where_listings_have_no_etags_those_of_the_objects_are_compared(
     field: str, state: str
 ) -> None:
@@ -349,6 +350,8 @@ async def test_a_rule_counts_when_it_is_enabled_and_leads_to_the_bucket(
         (ReplicaState.OTHER_PARTS, "match", "wrong"),
         (ReplicaState.OTHER_PARTS, "exists", "warning"),
         (ReplicaState.UNTOLD, "match", "wrong"),
+        (ReplicaState.NO_ETAG, "match", "wrong"),
+        (ReplicaState.NO_ETAG, "exists", "warning"),
         (ReplicaState.REFUSED, "match", "wrong"),
         (ReplicaState.REFUSED, "none", "warning"),
         (ReplicaState.UNKNOWN, "match", "wrong"),
@@ -360,6 +363,13 @@ def test_how_much_a_likeness_matters_depends_on_verify(
     found = [ComparedObject(an_object(1), likeness_, "SlowDown: no")]
     (finding,) = sample_findings("t", found, verify, "run sync")
     assert finding.level == level
+
+
+def test_without_an_etag_the_words_are_those_of_sync() -> None:
+    found = [ComparedObject(an_object(1), ReplicaState.NO_ETAG)]
+    (finding,) = sample_findings("t", found, "match", "run sync")
+    assert NO_ETAG in finding.text
+    assert finding.fix == NO_ETAG_REMEDY
 
 
 def test_objects_are_named_a_few_in_the_text_and_all_in_the_value() -> None:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.cli.output import first_names
 from nearbucket.errors import ProxyError
-from nearbucket.replication.comparison import Verdict, VersionComparison, compare_listings
+from nearbucket.replication.comparison import (
+    NO_ETAG,
+    NO_ETAG_REMEDY,
+    Verdict,
+    VersionComparison,
+    compare_listings,
+)
 from nearbucket.replication.listing_merge import listed
 from nearbucket.s3.bucket_location import CopyEndpoints
 from nearbucket.s3.error_codes import ErrorKind
@@ -95,6 +101,7 @@ class ReplicaState(StrEnum):
     OTHER_ETAG = "same, with a different ETag"
     OTHER_PARTS = "same size, other parts or encryption"
     UNTOLD = "same size, different ETag, and its tags cannot be read (403)"
+    NO_ETAG = f"same size, but {NO_ETAG}"
     ABSENT = "missing"
     SIZE = "different size"
     VERSION = "different version"
@@ -195,13 +202,16 @@ async def _state(
             settled = await comparison.settle(verdict, (what, copy))
     except (*FAULTS, TimeoutError) as error:  # only the ETag is known, or not even that
         refused = kind_of(error) is ErrorKind.NOT_ALLOWED
-        return ReplicaState.UNTOLD if refused else ReplicaState.VERSION
-    return _SETTLED.get(settled, ReplicaState.OTHER_ETAG)
+        state = ReplicaState.UNTOLD if refused else ReplicaState.VERSION
+    else:
+        state = _SETTLED.get(settled, ReplicaState.OTHER_ETAG)
+    untold = state is ReplicaState.VERSION and not (what.etag and copy.etag)
+    return ReplicaState.NO_ETAG if untold else state
 
 
 _SETTLED = {Verdict.COPY: ReplicaState.VERSION, Verdict.OTHER_PARTS: ReplicaState.OTHER_PARTS}
 _LACKING = (ReplicaState.ABSENT, ReplicaState.SIZE, ReplicaState.VERSION)
-_UNPROVEN = (ReplicaState.OTHER_PARTS, ReplicaState.UNTOLD)
+_UNPROVEN = (ReplicaState.OTHER_PARTS, ReplicaState.UNTOLD, ReplicaState.NO_ETAG)
 THERE = frozenset({ReplicaState.SAME, ReplicaState.OTHER_ETAG, *_UNPROVEN})
 """States of copies that clients can read; ETag or size equal the origin's."""
 
@@ -292,6 +302,8 @@ def _unproven(state: ReplicaState, verify: str, adopt: str) -> tuple[Level, str,
     more = "; redirect.verify: match streams them" if streamed else ""
     if state is ReplicaState.UNTOLD:
         return level, more, "allow s3:GetObjectTagging on the target"
+    if state is ReplicaState.NO_ETAG:
+        return level, more, NO_ETAG_REMEDY
     made = "if another tool made these copies, such as aws s3 sync"
     proof = "it reads them, and marks those that are equal instead of copying"
     return level, more, f"{made}, {adopt}: {proof}" if adopt else f"{made}, set verify: exists"
