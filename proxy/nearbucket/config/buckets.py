@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -36,7 +35,7 @@ QueryName = Literal[
 class KeyFiles(Section):
     """Static credentials, read from files (a mounted secret)."""
 
-    access_key_file: Path
+    access_key_file: KeyFile
     """File with the access key id."""
     secret_key_file: KeyFile
     """File with the secret access key."""

@@ -191,9 +191,9 @@ def without_secrets(source: str) -> str:
     return re.sub(r"\?.+", f"?{MASK}", found)
 
 
-def _no_key(value: Path) -> Path:
+def _no_key(value: object) -> object:
     """The path of a file with a key, if it is none itself: messages show paths."""
-    if _KEY_ITSELF.fullmatch(str(value)):
+    if _KEY_ITSELF.fullmatch(str(value).strip()):  # a ``Path`` would have lost a part of //
         raise ValueError(
             "is a secret, which does not belong in the file; write the path of a file that has it"
         )
@@ -291,7 +291,7 @@ Rate = Annotated[
 """Bytes a second."""
 ListenHost = Annotated[str, AfterValidator(_bindable)]
 """Address or name to listen on."""
-KeyFile = Annotated[Path, AfterValidator(_no_key)]
+KeyFile = Annotated[Path, BeforeValidator(_no_key)]
 """Path of a file with a secret key."""
 Network = Annotated[str, BeforeValidator(network)]
 Percent = Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN, WHOLE]

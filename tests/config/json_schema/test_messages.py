@@ -198,6 +198,26 @@ def test_a_message_about_a_variable_names_the_variable_and_not_the_file(
         "{access_key_file: /id, secret_key_file: s3cr3t/bPxRfiCYEXAMPLEKEYwJalrXUtnFEMI/K}}\n",
         "listen:\n  tls:\n    certificate: /c.pem\n    key: |\n"
         "      -----BEGIN PRIVATE KEY-----\n      s3cr3t\n" + SITE,
+        "listen:\n  tls:\n    certificate: /c.pem\n    key: |\n"
+        "    -----BEGIN PRIVATE KEY-----\n    s3cr3t\n" + SITE,
+        "listen:\n  tls: |\n    -----BEGIN PRIVATE KEY-----\n    s3cr3t\n" + SITE,
+        "client_address:\n  origin_secret:\n    values:s3cr3t\n    header: x-verify\n" + SITE,
+        "client_address: {origin_secret: {header: x-verify, values:s3cr3t}}\n" + SITE,
+        "client_address: {origin_secret: {values: [\n  *s3cr3t\n]}}\n" + SITE,
+        "client_address:\n  origin_secret:\n    values:\n- s3cr3t\n" + SITE,
+        "client_address:\n  origin_secret:\n    values: [!s3cr3t x]\n" + SITE,
+        "client_address:\n  origin_secret:\n    values: [!s3cr3t!x y]\n" + SITE,
+        "client_address:\n  origin_secret:\n    values:\n    - 9s3cr3t: 1\n      9s3cr3t: 2\n"
+        + SITE,
+        ORIGIN + "{bucket: a-b, region: us-east-1, credentials: [AKID, s3cr3t]}\n",
+        ORIGIN + "{bucket: a-b, region: us-east-1, credentials:s3cr3t}\n",
+        ORIGIN + "{bucket: a-b, region: us-east-1, credentials: *s3cr3t}\n",
+        ORIGIN + "{bucket: a-b, region: us-east-1, credentials: "
+        "{access_key_file: /id, secret_key_file: s3cr3t//bPxRfiCYEXAMPLEKEYwJalrXUtnFEMIK}}\n",
+        ORIGIN + "{bucket: a-b, region: us-east-1, credentials: "
+        "{access_key_file: s3cr3t/bPxRfiCYEXAMPLEKEYwJalrXUtnFEMI/K, secret_key_file: /key}}\n",
+        ORIGIN + "{bucket: a-b, region: us-east-1, endpoint: http://u:s3cr3t@minio: 9000}\n",
+        ORIGIN + "{bucket: a-b, region: us-east-1, endpoint:http://u:s3cr3t@minio}\n",
     ],
 )
 def test_no_message_shows_a_secret(file: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nearbucket.config.json_schema.expected_values import expected, is_text, words_of
 from nearbucket.config.json_schema.schema import schema_at, sections
 from nearbucket.config.value_types import SettingError, nearest, without_secrets
-from nearbucket.config.yaml_text.yaml_errors import quoted
+from nearbucket.config.yaml_text.yaml_errors import names_secret, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 SECRETS = ("client_address", "origin_secret", "values")
 TLS_KEY = ("listen", "tls", "key")
+KEY_FILES = ("access_key_file",), ("secret_key_file",)
 _OF_THE_LIBRARY = re.compile(r"literal\[.*\]|constrained-.*|function-.*|KeyFiles|\[key\]").fullmatch
 """Parts of pydantic's locations that are no keys, but name a branch of a union."""
 _PERCENT = re.compile(r"[-+]?[\d.]+ *%").fullmatch
-_SECRET_INSIDE = re.compile(r"(?:secret|password|access_key)\w*:", re.IGNORECASE).search
+_SECRET_INSIDE = re.compile(r"(?:secret|password|access_key)\w*:|-----BEGIN", re.IGNORECASE).search
 _CLOSE = 0.8
 _MISSING = object()
 
@@ -148,7 +149,10 @@ def _message(detail: ErrorDetails, sources: Sources, section: Path_) -> str:
     if parts[-1:] == ("[key]",):
         found = shown(path[-1])
     text = f"{found} {text}" if found else text
-    return message(sources.place(path), ".".join(map(str, path)), text)
+    *above, last = path or ("",)
+    if names_secret(str(last)):  # may be a key and its value, without a space after the colon
+        last = str(last).partition(":")[0]
+    return message(sources.place(path), ".".join(map(str, [*above, last])), text)
 
 
 def _is_other_branch(detail: ErrorDetails, value: object) -> bool:
@@ -165,10 +169,11 @@ def _is_secret(path: Path_, value: object) -> bool:
     Of an origin secret only the header is none. Keys may have been written as ``credentials``.
     """
     if path[-1:] == ("credentials",):
-        return isinstance(value, str) and not nearest(value, words_of(schema_at(path) or {}))
+        is_word = isinstance(value, str) and nearest(value, words_of(schema_at(path) or {}))
+        return isinstance(value, str | list) and not is_word
     within = isinstance(value, str) and _SECRET_INSIDE(value)
     own = path[:2] == SECRETS[:2] and path[2:3] != ("header",)
-    return own or bool(within) or path[-1:] == ("secret_key_file",) or path == TLS_KEY
+    return own or bool(within) or path[-1:] in KEY_FILES or path == TLS_KEY
 
 
 def _missing(path: Path_) -> str:
@@ -207,6 +212,7 @@ def _unknown(path: Path_) -> str:
     siblings = sections().get(place, ())
     name, colon, value = key.partition(":")
     if colon and name in siblings:
+        value = "…" if names_secret(name, key) else value
         return f"has no space after its colon; write {name}: {value}"
     if (word := re.match(r"\w+(?= ?[\[{])", key)) and word[0] in siblings:
         return f"has no colon before its bracket; write {word[0]}: and then the bracket"

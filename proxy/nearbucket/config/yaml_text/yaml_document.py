@@ -136,7 +136,7 @@ class _Builder:
                 return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
             case yaml.ScalarNode():
                 return _scalar(node, path)
-        raise _fault(node, path, f"{_short(node.tag)} is a tag, which is not used here; remove it")
+        raise _unused_tag(node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         found: dict[str, yaml.Node] = {}
@@ -205,7 +205,7 @@ def _scalar(node: yaml.ScalarNode, path: Path_) -> Any:
             return _real(text)
         case "str":
             return text
-    raise _fault(node, path, f"{_short(node.tag)} is a tag, which is not used here; remove it")
+    raise _unused_tag(node, path)
 
 
 def _integer(text: str) -> int | str:
@@ -222,6 +222,11 @@ def _real(text: str) -> float:
 
 def _short(tag: str) -> str:
     return tag.replace("tag:yaml.org,2002:", "!!")
+
+
+def _unused_tag(node: yaml.Node, path: Path_) -> Fault:
+    tag = "!…" if names_secret(*map(str, path)) else _short(node.tag)
+    return _fault(node, path, f"{tag} is a tag, which is not used here; remove it")
 
 
 def _line(node: yaml.Node) -> int:

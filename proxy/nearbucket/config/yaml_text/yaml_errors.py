@@ -7,12 +7,18 @@ from typing import NamedTuple
 
 import yaml
 
+from nearbucket.config.value_types import without_secrets
+
 _LONGEST = 60
 _KEY = re.compile(r"^ *(?:- +)*([A-Za-z0-9_.-]+) *:(?: |$)")
 _INNER_KEY = re.compile(r".*(?<![A-Za-z0-9_-])([A-Za-z0-9_-]+): ")
 _NO_SPACE = re.compile(r"\s*(?:- +)*([a-z_]+):([^\s/].*)")
 _CONFLICT = re.compile(r"(?:<{7}|={7}|>{7})(?: |$)").match
-_SECRET = re.compile(r"secret|password|access_key|values", re.IGNORECASE)
+_SECRET = re.compile(
+    r"secret|password|access_key|values|credentials|^key$|\bkey:|-----BEGIN", re.IGNORECASE
+)
+_BELOW_SECRET = re.compile(r"(origin_secret\.values(?:\.\d+(?![^.]))?+)\..*", re.DOTALL)
+_WORD = re.compile(r"[a-z_]+ *$")
 
 
 class _Cure(NamedTuple):
@@ -71,7 +77,7 @@ class Fault(Exception):  # noqa: N818  # not for callers: ``file`` makes a Confi
     def __init__(self, line: int | None, key: str, text: str) -> None:
         super().__init__(text)
         self.line = line
-        self.key = key
+        self.key = _BELOW_SECRET.sub(r"\1", key)
         self.text = text
 
 
@@ -96,12 +102,14 @@ def fault_of(error: yaml.YAMLError, text: str) -> Fault:
     before = lines[number - 1] if number else ""
     if "mapping values" in said and (joined := _NO_SPACE.fullmatch(before)):
         # the line was read as the first line of a text that this one continues
-        about = f"{joined[1]}:{joined[2]} needs a space after the colon: {joined[1]}: {joined[2]}"
+        value = "…" if names_secret(joined[1], before) else joined[2]
+        about = f"{joined[1]}:{value} needs a space after the colon: {joined[1]}: {value}"
         return Fault(number, ".".join([*_parents(lines, number - 1), joined[1]]), about)
-    is_secret = names_secret(line, *(_parents(lines, number) if lines else ()))
+    is_secret = bool(lines) and _may_be_secret(lines, number)
     shown = "a secret" if is_secret else _shorten(line.split(" #")[0].strip())
     found = "a secret" if is_secret else _token(line, column) or shown
-    about = cure.text if cure else f"{{line}} is not YAML: {error.problem}; put text in quotes"
+    problem = "" if is_secret else f": {error.problem}"
+    about = cure.text if cure else f"{{line}} is not YAML{problem}; put text in quotes"
     filled = about.replace("{found}", found).replace("{line}", quoted(shown))
     stop = error.problem_mark
     if stop and stop.line == number:  # a key further right, inside what is not closed
@@ -140,7 +148,17 @@ def _token(line: str, column: int) -> str:
 
 def names_secret(*texts: str) -> bool:
     """Whether a line, or a key that it is below, shows that a secret may stand there."""
-    return any(_SECRET.search(text) for text in texts)
+    return any(_SECRET.search(text) or without_secrets(text) != text for text in texts)
+
+
+def _may_be_secret(lines: list[str], number: int) -> bool:
+    """Whether a line names a secret, is below its key, or is a misindented part of it."""
+    line = lines[number]
+    texts = [line, *_parents(lines, number)]
+    if not _KEY.match(line) and not _WORD.match(line):
+        with_keys = (each for each in reversed(lines[:number]) if ":" in each)
+        texts += [each for each in with_keys if each.lstrip()[0] != "#"][:1]
+    return names_secret(*texts)
 
 
 def quoted(text: str) -> str:
