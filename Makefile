@@ -17,7 +17,7 @@ help: ## Show the targets
 
 # Packages of the files named, and the command itself, compiled; one line for each package that is fetched.
 define packages
-	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "into $(VENV), $$(cat $(1) | grep -c ==) packages by their hashes:"
 	@set -o pipefail; $(BIN)/python -m pip install --no-color --progress-bar off --disable-pip-version-check --require-hashes $(addprefix -r ,$(1)) \
 	  | sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected packages.*/  unpacking all of them/p'

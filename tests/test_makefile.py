@@ -7,20 +7,26 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
-def test_an_environment_that_venv_could_not_complete_is_made_again(tmp_path: Path) -> None:
-    """Without Debian's package python3-venv it leaves one that has Python and no pip."""
+@pytest.mark.parametrize("pip", [None, "#!/removed/python\n"])
+def test_an_environment_without_a_pip_that_runs_is_made_again(
+    tmp_path: Path, pip: str | None
+) -> None:
+    """Without Debian's package python3-venv there is none; after an upgrade its Python is gone."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("requirements/dev.txt", "requirements/build.txt", "pyproject.toml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    incomplete, python = tmp_path / ".venv/bin/python", tmp_path / "python"
-    incomplete.parent.mkdir(parents=True)
-    for file in (incomplete, python):
-        file.write_text(f"#!/bin/sh\necho {file.name} of {file.parent.name}: $*\nexit 1\n", "utf-8")
-        file.chmod(0o755)
+    folder, python = tmp_path / ".venv/bin", tmp_path / "python"
+    folder.mkdir(parents=True)
+    for file in (folder / "python", python):
+        write_program(file, f"#!/bin/sh\necho {file.name} of {file.parent.name}: $*\nexit 1\n")
+    if pip:
+        write_program(folder / "pip", pip)
     done = subprocess.run(
         ["make", "install", f"PYTHON={python}"],
         cwd=tmp_path,
@@ -29,4 +35,9 @@ def test_an_environment_that_venv_could_not_complete_is_made_again(tmp_path: Pat
         text=True,
         check=False,
     )
-    assert done.stdout == f"python of {tmp_path.name}: -m venv .venv\n"
+    assert done.stdout == f"python of {tmp_path.name}: -m venv --clear .venv\n"
+
+
+def write_program(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o755)
