@@ -176,6 +176,15 @@ def test_a_demo_that_stays_shows_every_line_and_ends_cleanly_and_leaves_nothing(
     assert "Traceback" not in demo.text
 
 
+def test_the_command_that_a_demo_proposes_for_its_configuration_works(demo: Demo) -> None:
+    demo.until("Ctrl-C stops")
+    proposed = re.search(r"To try other commands: (.*nearbucket.yaml) [.]", demo.text)
+    assert proposed, demo.text
+    done = subprocess.run(proposed[1].split(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 sampled objects: same" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("program", "number"),
     [

@@ -104,15 +104,20 @@ class Demo:
 
     def _serve(self, folder: Path, s3: SeaweedFS) -> None:
         (folder / "ip-ranges.json").write_text(json.dumps(RANGES), encoding="utf-8")
+        keys = {"access_key_file": s3.access_key, "secret_key_file": s3.secret_key}
+        for name, key in keys.items():
+            (folder / name).write_text(key, encoding="utf-8")
+        credentials = {name: str(folder / name) for name in keys}
         config = folder / "nearbucket.yaml"
-        config.write_text(write_yaml(self._config(folder, s3.endpoint)), encoding="utf-8")
+        config.write_text(
+            write_yaml(self._config(folder, s3.endpoint, credentials)), encoding="utf-8"
+        )
         log = self._stack.enter_context((folder / "server.log").open("wb"))
-        keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
         self._server = start(
             [sys.executable, "-m", "nearbucket", "serve", "--config", str(config)],
             lambda server: self._stack.callback(end, server, STOP_PATIENCE),
             log=log,
-            env=keys,
+            env={},
         )
         self._wait(folder / "server.log")
 
@@ -127,8 +132,8 @@ class Demo:
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise OriginError(503, f"the proxy did not become ready:\n{tail}")
 
-    def _config(self, folder: Path, endpoint: str) -> dict[str, Any]:
-        def bucket(name: str, region: str) -> dict[str, str]:
+    def _config(self, folder: Path, endpoint: str, credentials: dict[str, str]) -> dict[str, Any]:
+        def bucket(name: str, region: str) -> dict[str, Any]:
             return {"bucket": name, "region": region, "endpoint": endpoint}
 
         return {
@@ -140,11 +145,11 @@ class Demo:
                 "source": str(folder / "ip-ranges.json"),
                 "cache": str(folder / "cache.json"),
             },
-            # the first command may run before the SDK has found the credentials
+            # the server's first answers may take longer than usual
             "catalog": {"wait": "5s"},
             "sites": [
                 {
-                    "origin": bucket(ORIGIN_BUCKET, HOME_REGION),
+                    "origin": bucket(ORIGIN_BUCKET, HOME_REGION) | {"credentials": credentials},
                     "targets": {WEST_REGION: bucket(WEST_BUCKET, WEST_REGION)},
                     # so that a command can be run twice in a row
                     "redirect": {"scheme": "http", "came_back": "off"},
@@ -212,8 +217,9 @@ def run(*, stay: bool) -> bool:
                 console.print(
                     "\nStill running, so that you can try the commands. The dashboard is "
                     f"http://127.0.0.1:{demo.admin_port}/ and the report is "
-                    f"{(demo.folder / 'report.html').as_uri()} ; nearbucket.yaml and server.log "
-                    f"are in {demo.folder} . Ctrl-C stops and removes everything."
+                    f"{(demo.folder / 'report.html').as_uri()} ; server.log is in {demo.folder} . "
+                    f"To try other commands: {Path(sys.executable).parent}/nearbucket check "
+                    f"--config {demo.folder}/nearbucket.yaml . Ctrl-C stops and removes everything."
                 )
                 signal.pause()
             else:
