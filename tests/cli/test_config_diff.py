@@ -64,7 +64,7 @@ def off(**more: Any) -> list[dict[str, Any]]:
 
 
 def test_equal_files_differ_in_nothing(compare: Diff) -> None:
-    assert compare() == (0, "no differences\n", HINT)
+    assert compare() == (0, "no differences\n", "")
 
 
 def test_settings_that_differ_are_listed_key_by_key(compare: Diff) -> None:

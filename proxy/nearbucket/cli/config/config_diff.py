@@ -67,7 +67,8 @@ def diff(  # noqa: PLR0913  # one parameter an option
     if as_json:
         report.print_as_json(found, restart, totals, by)
     elif totals is None:
-        print_error("to see which answers change, give an access log with --log FILE")
+        if found:
+            print_error("to see which answers change, give an access log with --log FILE")
     else:
         report.print_totals(totals, by)
         if not (_redirects(old) or _redirects(new)):
