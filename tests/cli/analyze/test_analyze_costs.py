@@ -41,8 +41,8 @@ def test_a_bill_of_what_is_free_is_told_to_be_of_no_use(analyze: Any, log: str) 
 @pytest.mark.parametrize(
     ("prices", "options", "message"),
     [
-        ({}, "--bill inf", "--bill inf: is no amount"),
-        ({}, "--bill 1e308", "--bill 1e+308: is no amount"),
+        ({}, "--bill inf", "--bill inf: write the dollars of a month"),
+        ({}, "--bill 1e308", "--bill 1e+308: write the dollars of a month, below 1e12"),
         ({}, "--bill 9 --plan flat:pro", "--bill: without effect on the plan flat:pro, which "),
         ({"plan": "flat:pro"}, "--bill 9", "--bill: without effect on the plan flat:pro, which "),
         (

@@ -219,7 +219,7 @@ def _tariff(options: AnalyzeOptions, own: Settings | None, origin: str) -> Tarif
 def _refuse_idle_prices(options: AnalyzeOptions, money: Tariff) -> None:
     """Prices on the command line that something else leaves without effect."""
     if options.bill is not None and not options.bill < _MOST_USD:  # nor is NaN
-        raise ConfigError(f"--bill {options.bill}: is no amount")
+        raise ConfigError(f"--bill {options.bill}: write the dollars of a month, below 1e12")
     given = {
         "--plan": options.plan if money.cdn_per_gb is not None else None,
         "--price-class": options.price_class,
