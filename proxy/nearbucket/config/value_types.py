@@ -192,7 +192,7 @@ def without_secrets(source: str) -> str:
 
 
 def _no_key(value: object) -> object:
-    """The path of a file with a key, if it is none itself: messages show paths."""
+    """The path of a file with a key. A key in its place is refused: messages show paths."""
     if _KEY_ITSELF.fullmatch(str(value).strip()):  # a ``Path`` would have lost a part of //
         raise ValueError(
             "is a secret, which does not belong in the file; write the path of a file that has it"

@@ -78,10 +78,10 @@ class ReplicaKnowledge(Protocol):
 
 
 class FixedKnowledge:
-    """The same for every copy, and for every client."""
+    """Answers the same for every copy and every client."""
 
     def __init__(self, status: ReplicaStatus, *, came_back: bool = False) -> None:
-        """Have this status of each copy, and each client come back, or none."""
+        """Take the status of all copies, and whether all clients come back or none."""
         self._status, self._came_back = status, came_back
 
     def replica_status(self, _site: str, _region: str, _key: str) -> ReplicaStatus:

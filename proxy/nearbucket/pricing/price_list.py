@@ -129,7 +129,7 @@ def _merged(under: object, over: object) -> object:
 
 
 def _wrong_regions(prices: S3Prices) -> Iterator[str]:
-    """What is wrong with prices of transfer that hold for no region: they have no effect."""
+    """Errors in prices of transfer whose keys are no AWS regions: they would have no effect."""
     known = known_regions()
     for pair in prices.transfer_between:
         names = pair.split(" ")

@@ -17,7 +17,8 @@ MAX_WAITING = 10_000
 """Lines kept while standard error is blocked; more are dropped and counted."""
 
 _CUTS = (3000, 2000, 1000, 500, 100)
-"""Characters that are left of a line of text, or in JSON of a message and of a traceback."""
+"""Characters that are left of a line of text, or in JSON of a message and of a traceback: the first
+of these with which the line fits."""
 
 _TEXT = {
     "supervisor": "%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -63,7 +64,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _text_lines(text: bytes, limit: int) -> list[bytes]:
-    """The lines of a text that is longer than ``limit`` bytes; each of them is not."""
+    """The lines of a text with their ends, each cut to at most ``limit`` bytes."""
     lines = []
     for each in text.splitlines(keepends=True):
         cuts = (_cut(each.decode(errors="replace"), most).encode() for most in _CUTS)

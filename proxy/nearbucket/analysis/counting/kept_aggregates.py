@@ -134,7 +134,7 @@ class KeptAggregates:
                 part.unlink(missing_ok=True)
 
     def wrote(self, path: Path) -> bool:
-        """Whether a file is one of this folder's, by its name."""
+        """Whether ``keep`` has written a file, by its folder and the form of its name."""
         return bool(_NAME.fullmatch(path.name)) and path.parent.resolve() == self._folder.resolve()
 
     def remove_unfinished(self) -> None:

@@ -23,7 +23,7 @@ EVERYTHING = "*"
 at the root, and for more folders than there can be patterns."""
 
 _MORE = 1.1
-"""How many times what the other patterns are worth that pattern has to be worth to be chosen."""
+"""``*`` is chosen only if it is worth this many times as much as other patterns."""
 _MOST_PATTERNS = 8
 _ROUNDS = 6
 _GIVEN_UP = 0.005

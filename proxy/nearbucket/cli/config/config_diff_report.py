@@ -134,7 +134,7 @@ def notes(
     if diff_totals.no_site:
         yield (
             f"{diff_totals.no_site} of {diff_totals.requests} requests are for hosts that neither "
-            "configuration has: both refuse them. S3's own logs have buckets for hosts"
+            "configuration has: both refuse them. S3's own logs name the bucket as host"
         )
     if diff_totals.without_bytes:
         yield (

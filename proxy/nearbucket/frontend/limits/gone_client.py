@@ -20,8 +20,8 @@ _SILENCE = 1000  # milliseconds
 def is_gone(transport: asyncio.Transport) -> bool:
     """Whether a client that has sent its FIN is taken for gone.
 
-    It is if nothing was sent to it for a second, nor its request came within that, and it has all
-    that was sent before.
+    It is if for a second nothing was sent to it and nothing came from it, and if it has confirmed
+    all that was sent before. False if the connection is lost.
     """
     times = tcp_info(transport, TcpField.LAST_DATA_SENT, TcpField.LAST_DATA_RECEIVED)
     return times is not None and min(times) >= _SILENCE and not unread_bytes(transport)
