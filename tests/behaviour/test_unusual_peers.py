@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.behaviour.streaming import FROM, scripted
-from tests.build import EAST
+from tests.build import BLIND, EAST, FORWARDED, open_bucket, settings
 from tests.scripteds3 import ETAG, Say, ScriptedS3, error, reply, rest
 from tests.serving import PATIENCE, client_at, head_of
 
@@ -98,6 +98,27 @@ async def test_a_half_closed_client_gets_an_answer_that_pauses_for_less_than_a_s
         client.writer.write_eof()
         assert (await client.answer()).body == b"it"
         assert await client.rest() == b""
+
+
+async def test_a_half_closed_client_gets_its_answer_after_a_check_that_takes_too_long(
+    serve: Serve,
+) -> None:
+    """The check ends when ``catalog.wait`` has passed, and only then S3 is asked for the object."""
+    seen = Say(reply("200 OK", b"", f"ETag: {ETAG}", length=2))
+    said = Say(IT, after=0.2)
+    async with ScriptedS3(seen, said) as origin, ScriptedS3(Say(b"", then="hang")) as copy:
+        site = {
+            "origin": open_bucket(origin.endpoint),
+            "targets": {"us-east-1": open_bucket(copy.endpoint)},
+            "redirect": {**BLIND, "verify": "match", "scheme": "http"},
+        }
+        async with serve(settings(site=site, client_address=FORWARDED)) as served:
+            client = await served.connect()
+            client.writer.write(head_of("/a.tar.gz", client_at(EAST)))
+            client.writer.write_eof()
+            answer = await client.answer()
+            assert (answer.status, answer.body) == (200, b"it")
+            assert answer.headers["x-nearbucket"].endswith("reason=unverified")
 
 
 async def test_a_client_that_sends_on_and_on_while_it_is_answered_is_not_read(

@@ -312,7 +312,7 @@ class ClientConnection:
     def check(self, now: float) -> None:
         """Once a second: end the connection if it waits for too long, or idles in a drain."""
         transport, limits = self._transport, self._context.settings.limits
-        gone = self._eof and is_gone(transport)
+        gone = self._eof and is_gone(transport, self._context.settings)
         if gone or self.timeouts.stalled(transport, now, limits.idle_timeout):
             self.abort()
         elif limits.min_rate and self._takes_too_little(now, limits):
@@ -360,9 +360,9 @@ class ClientConnection:
 
     def eof_received(self) -> bool:
         """A half-closed client gets the answer that is on its way, unless S3 is silent."""
-        self._eof = True
-        under_tls = self._transport.get_extra_info("sslcontext") is not None  # never half-closed
-        return not under_tls and self._working() and not is_gone(self._transport)
+        self._eof, transport = True, self._transport
+        tls = transport.get_extra_info("sslcontext")  # which has no half-closed connections
+        return not (tls or is_gone(transport, self._context.settings)) and self._working()
 
     def _working(self) -> bool:
         aiohttp = self._aiohttp

@@ -14,14 +14,17 @@ from nearbucket.frontend.limits.unread_bytes import unread_bytes
 if TYPE_CHECKING:
     import asyncio
 
-_SILENCE = 1000  # milliseconds
+    from nearbucket.config.settings import Settings
+
+_SILENCE = 1.0  # seconds of S3, after a check of the copy has taken as long as it may
 
 
-def is_gone(transport: asyncio.Transport) -> bool:
+def is_gone(transport: asyncio.Transport, settings: Settings) -> bool:
     """Whether a client that has sent its FIN is taken for gone.
 
-    It is if for a second nothing was sent to it and nothing came from it, and if it has confirmed
-    all that was sent before. False if the connection is lost.
+    It is if for a second and ``catalog.wait`` nothing was sent to it and nothing came from it, and
+    if it has confirmed all that was sent before. False if the connection is lost.
     """
+    silence = 1000 * (_SILENCE + settings.catalog.wait)  # milliseconds
     times = tcp_info(transport, TcpField.LAST_DATA_SENT, TcpField.LAST_DATA_RECEIVED)
-    return times is not None and min(times) >= _SILENCE and not unread_bytes(transport)
+    return times is not None and min(times) >= silence and not unread_bytes(transport)
