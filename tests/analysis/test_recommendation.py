@@ -256,6 +256,26 @@ def test_all_objects_are_not_redirected_where_patterns_tell_apart_what_pays() ->
     assert some(advice(traffic_of(rows, 14))).paths != ("*",)
 
 
+@pytest.mark.parametrize("rush", ["rush/once.img", "once"], ids=["in a folder", "without a suffix"])
+def test_all_objects_do_not_make_up_for_a_pattern_without_evidence(rush: str) -> None:
+    often = (steady(key=key, requests=500) for key in ("a/x.iso", "b/y.deb"))
+    burst = fact(rush, size=1000 * MIB, day=6, requests=2000)
+    found = some(advice(traffic_of([*(row for rows in often for row in rows), burst], 14)))
+    assert sorted(found.paths) == ["*.deb", "*.iso"]
+    (left,) = [each for each in found.why if each.kind == "pattern" and not each.chosen]
+    assert left.why == "no evidence that it stays: it is seen on 1 of 14 days only"
+
+
+def test_of_all_objects_those_without_evidence_are_excluded() -> None:
+    keys = [f"{one}{two}/blob" for one in "abcdefghij" for two in "abcdefghij"]
+    often = [fact(key, size=1000 * MIB, day=day, requests=5) for day in range(14) for key in keys]
+    burst = fact("rush/once.img", size=1000 * MIB, day=6, requests=3000)
+    found = some(advice(traffic_of([*often, burst], 14)))
+    assert found.paths == ("*",)
+    assert found.exclude[-1] == "*.img"
+    assert line(found, "*.img").why.startswith("no evidence that it stays: it is seen on 1 of 14")
+
+
 def test_in_the_origins_region_even_cold_objects_pay() -> None:
     cold = [
         fact(f"dump-{number}.bin", size=200 * MIB, day=number % 14, status=206)

@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearbucket.analysis.policies.policy_text import percent
+from nearbucket.analysis.recommending.policy_fit import EVERYTHING
 from nearbucket.config.prices import MONTH_DAYS
 
 if TYPE_CHECKING:
@@ -67,12 +68,27 @@ def fit_with_evidence(worth: Worth, facts: PolicyFacts) -> tuple[FittedPolicy, d
         The policy, and the patterns and regions left out for want of evidence, with the reason.
     """
     weak: dict[str, str] = {}
+    named = _fit_with_evidence(worth, facts, weak, (EVERYTHING,))
+    policy = _fit_with_evidence(worth, facts, weak)
+    if policy.patterns == (EVERYTHING,):  # a burst is small among all objects
+        known = set(worth.covered_slots(named))
+        others = [slot for slot in worth.covered_slots(policy) if slot not in known]
+        if why := _weakness(facts, others, policy.regions):
+            weak[EVERYTHING] = why
+            policy = _fit_with_evidence(worth, facts, weak)
+    return policy, weak
+
+
+def _fit_with_evidence(
+    worth: Worth, facts: PolicyFacts, weak: dict[str, str], without: Collection[str] = ()
+) -> FittedPolicy:
+    """The best policy without some patterns; takes into ``weak`` what has no evidence."""
     while True:
         regions = [region for region in facts.regions if region not in weak]
-        policy = worth.fit(regions, without=weak)
+        policy = worth.fit(regions, without={*weak, *without})
         found = _weak_regions(worth, facts, policy) or _weak_patterns(worth, facts, policy)
         if not found:
-            return policy, weak
+            return policy
         weak |= found
 
 

@@ -114,7 +114,12 @@ class Worth:
         """
         coverage = {name: groups for name, groups in self.coverage.items() if name not in without}
         starts = [frozenset(regions) | {self.origin}, frozenset({self.origin})]
-        return max((self._settle(start, regions, coverage) for start in starts), key=self.of)
+        return max((self._settle(start, regions, coverage) for start in starts), key=self._rank)
+
+    def _rank(self, policy: FittedPolicy) -> float:
+        """What a policy is worth; of all objects, what other patterns have to be worth instead."""
+        usd = self.of(policy)
+        return usd / _MORE if policy.patterns == (EVERYTHING,) else usd
 
     def _settle(
         self,
@@ -143,14 +148,23 @@ class Worth:
     def _chosen(
         self, worth: Mapping[int, float], coverage: Mapping[str, frozenset[int]]
     ) -> _Choice:
-        """Patterns for groups that are worth something, and what they exclude."""
+        """Patterns for groups that are worth something, and what they exclude.
+
+        All objects do not make up for patterns that may not be chosen: their groups are losses.
+        """
         named = _cover(worth, _without(coverage, EVERYTHING), self.least)
         found = self._excluding(worth, coverage, named)
-        enough = max(_MORE * found.usd, found.usd + self.least)
-        most = sum(usd for usd in worth.values() if usd > 0)
-        if EVERYTHING not in coverage or most < enough:
+        if EVERYTHING not in coverage:
             return found
-        whole = self._excluding(worth, coverage, [EVERYTHING])
+        weak = _union(self.coverage, self.coverage.keys() - coverage.keys()) - found.covered
+        sure = {
+            group: -max(abs(usd), self.least) if group in weak else usd
+            for group, usd in worth.items()
+        }
+        enough = max(_MORE * found.usd, found.usd + self.least)
+        if sum(usd for usd in sure.values() if usd > 0) < enough:
+            return found
+        whole = self._excluding(sure, coverage, [EVERYTHING])
         return whole if whole.usd >= enough else found
 
     def _excluding(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import RecommendedLine
 from nearbucket.analysis.policies.month_effect import MonthEffect
+from nearbucket.analysis.recommending.policy_fit import EVERYTHING
 from nearbucket.config.prices import GB
 from nearbucket.config.value_types import written_size
 from nearbucket.plural import plural
@@ -126,16 +127,26 @@ class RecommendationReasons:
         return _line("pattern", name, size, objects, usd, why, chosen=False)
 
     def _why_not(self, group: int, large: Collection[Slot], usd: float) -> str:
-        for pattern, why in self.weak.items():
-            if group in self.worth.coverage.get(pattern, ()):
-                return f"no evidence that it stays: {why}"
+        if why := self._no_evidence({group}):
+            return why
         if not large:
             return f"all are smaller than {written_size(1 << self.policy.floor)}"
         if not _month_bytes(self.valuation, large, self.policy.regions):
             return "not requested from the chosen regions"
         if usd < self.worth.least:
             return f"saves less than {_usd(self.worth.least)} a month"
+        if why := self.weak.get(EVERYTHING):
+            return f"no evidence that it stays: {why}"
         return "the patterns before it save more"
+
+    def _no_evidence(self, groups: Collection[int]) -> str | None:
+        """Why a pattern with some of these groups was not chosen, if it lacks evidence."""
+        for pattern, why in self.weak.items():
+            if pattern != EVERYTHING and not self.worth.coverage.get(
+                pattern, frozenset()
+            ).isdisjoint(groups):
+                return f"no evidence that it stays: {why}"
+        return None
 
     def _other_regions(self) -> list[RecommendedLine]:
         regions = set(self.valuation.facts.regions) - set(self.policy.regions)
@@ -171,6 +182,8 @@ class RecommendationReasons:
                 f"copies of {plural(objects, 'object')} would cost {_usd(-usd)} a month more than "
                 "they save"
             )
+            if usd > 0:
+                why = self._no_evidence(groups) or why
             yield _line("exclude", name, size, objects, -usd, why)
 
     def _floor(self) -> Iterator[RecommendedLine]:
