@@ -247,6 +247,15 @@ def test_objects_that_no_other_pattern_tells_apart_are_all_redirected(between: s
     assert found.saving_usd_month > 0.9 * bill(month_usage(traffic_of(rows, 14)), PAYG)
 
 
+def test_copies_of_all_objects_are_told_to_be_more_than_those_of_the_log() -> None:
+    keys = [f"{one}{two}" for one in "abcdefghij" for two in "abcdefghij"]
+    for region, told in (("us-west-2", True), (ORIGIN, False)):
+        rows = [row for key in keys for row in steady(region, key, 20)]
+        found = some(advice(traffic_of(rows, 14)))
+        assert found.paths == ("*",)
+        assert ("sync also copies objects that nobody asked for" in line(found, "*").why) == told
+
+
 def test_all_objects_are_not_redirected_where_patterns_tell_apart_what_pays() -> None:
     rows = [
         fact(key, "us-east-1", 1000 * MIB, day=day, requests=900 if "." in key else 9)

@@ -25,6 +25,7 @@ from nearbucket.analysis.report_notes import _OWN_USD, report_notes
 from nearbucket.config.prices import GB, Prices
 from nearbucket.pricing.bill import Usage
 from nearbucket.pricing.tariff import tariff
+from tests.analysis.made_report import made_report
 from tests.build import settings
 
 MONEY = Path(__file__).parents[2] / "docs" / "money.md"
@@ -224,6 +225,22 @@ def results(**requests: int) -> Counts:
     some = {name.replace("_", " "): number for name, number in requests.items()}
     some["Hit 200"] = 100 - sum(some.values())
     return replace(COUNTS, results=tuple(NamedTraffic(*each, 0) for each in some.items()))
+
+
+@pytest.mark.parametrize(
+    ("path", "regions", "told"),
+    [
+        ("*", ("us-east-1", "us-west-2"), 1),
+        ("*", ("us-east-1",), 0),
+        ("*.iso", ("us-east-1", "us-west-2"), 0),
+    ],
+)
+def test_copies_of_all_objects_are_told(path: str, regions: tuple[str, ...], told: int) -> None:
+    found = made_report().recommendation
+    assert found is not None
+    advice = replace(found, paths=(path,), regions=regions)
+    text = "nearbucket sync also copies those that nobody asked for in these logs."
+    assert " ".join(notes(advice=advice)).count(text) == told
 
 
 def test_a_plan_that_is_larger_than_needed_is_told() -> None:

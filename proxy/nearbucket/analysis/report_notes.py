@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS, NOT_RECOMMENDED
 from nearbucket.analysis.policies.policy_text import days_text, listed, percent
 from nearbucket.analysis.reading.formats import REDIRECTS, S3_LOG, TO_HTTPS
+from nearbucket.analysis.recommending.policy_fit import EVERYTHING
 from nearbucket.analysis.recommending.recommendation import NothingRecommended
 from nearbucket.analysis.reducing.request_columns import REPEATED
 from nearbucket.config.prices import GB, MONTH_DAYS
@@ -98,6 +99,7 @@ def report_notes(  # noqa: PLR0913, PLR0917  # what a note can be about
         *_too_short(scope),
         *plan,
         *chosen,
+        *_all_objects(recommendation),
         *_other_sites(counts, own, recommendation),
         *volume,
         *_own_prices(counts, tariff),
@@ -320,6 +322,21 @@ def _own_costs(saving: float) -> Iterator[str]:
         f"What nearbucket itself costs is not subtracted: about {_OWN_USD} USD a month for two "
         f"tasks on Fargate and a load balancer{more}. As a CloudFront Function it needs neither."
     )
+
+
+def _all_objects(recommendation: Recommendation | NothingRecommended | None) -> Iterator[str]:
+    """On a policy of all objects, of which logs have only those that somebody asked for."""
+    if (
+        not isinstance(recommendation, NothingRecommended | None)
+        and EVERYTHING in recommendation.paths
+        and len(recommendation.regions) > 1
+    ):
+        yield (
+            "The pattern * is all objects of the bucket: nearbucket sync also copies those that "
+            "nobody asked for in these logs. Their copies are in the costs only with --inventory; "
+            "without it the saving may be too high. nearbucket sync --dry-run says what it would "
+            "copy."
+        )
 
 
 def _other_sites(

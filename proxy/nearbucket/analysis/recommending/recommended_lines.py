@@ -71,6 +71,8 @@ class RecommendationReasons:
             why = f"{plural(count, 'object')}, {more.redirects:,.0f} redirects a month"
             if len(self.policy.regions) > 1:
                 why += f"; copies and requests to S3 cost {_usd(more.costs)} a month"
+            if name == EVERYTHING and len(self.policy.regions) > 1:
+                why += "; sync also copies objects that nobody asked for"
             yield _line("pattern", name, more.gb * GB, count, more.saving, why)
 
     def _regions(self) -> Iterator[RecommendedLine]:
