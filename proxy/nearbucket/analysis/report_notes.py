@@ -189,7 +189,7 @@ def _flat_rate(tariff: Tariff, usage: Usage, left: float) -> Iterator[str]:
     """On what redirects save where a plan is paid in steps."""
     total = sum(usage.gb.values())
     before, after = _step(tariff, total), _step(tariff, left)
-    with_plan = f"With the {tariff.words}, redirects save"
+    with_plan = f"With the {tariff.words_for(total)}, redirects save"
     if after[1] < before[1]:
         yield (
             f"{with_plan} only what a smaller plan costs less: {_tb(total)} a month need the plan "
