@@ -85,7 +85,12 @@ def test_a_file_replaces_only_what_it_names(tmp_path: Path) -> None:
         ),
         ("s3: {transfer_per_gb: {us_: 1}}", "s3.transfer_per_gb: no AWS region begins with 'us_'"),
         ("- 1", "Input should be"),
-        ("a: [", "not a price file"),
+        ("a: [", "is not closed"),
+        (
+            "s3:\n  per_1000_gets: 1\n  per_1000_gets: 2",
+            "s3.per_1000_gets.*the key is already in line 2; remove one of them",
+        ),
+        ("cloudfront: {plans: {pro: {50: 15, 50: 16}}}", "the key is already in line 1"),
     ],
 )
 def test_a_file_of_another_form_is_refused_with_its_name(
@@ -93,8 +98,15 @@ def test_a_file_of_another_form_is_refused_with_its_name(
 ) -> None:
     own = tmp_path / "own.yaml"
     own.write_text(text)
-    with pytest.raises(ConfigError, match=rf"own\.yaml: .*{says}"):
+    with pytest.raises(ConfigError, match=rf"own\.yaml(:\d)?: .*{says}"):
         price_list(own)
+
+
+def test_a_file_may_price_one_size_of_a_plan_and_add_another(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("cloudfront: {plans: {premium: {75: 1400, 900: 14000}}}")
+    sizes = price_list(own).cloudfront.plans["premium"]
+    assert sizes == {**price_list().cloudfront.plans["premium"], 75: 1400, 900: 14000}
 
 
 def test_a_file_may_price_the_transfer_between_any_two_regions(tmp_path: Path) -> None:

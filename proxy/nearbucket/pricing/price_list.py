@@ -10,7 +10,10 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from nearbucket.config.aws_endpoints import known_regions, unknown_region
+from nearbucket.config.json_schema.messages import message
 from nearbucket.config.value_types import NOT_BOOLEAN, Section
+from nearbucket.config.yaml_text.yaml_document import read_yaml
+from nearbucket.config.yaml_text.yaml_errors import Fault
 from nearbucket.errors import ConfigError
 from nearbucket.pricing.geographies import GEOGRAPHIES
 
@@ -97,13 +100,16 @@ def price_list(overrides: Path | None = None) -> PriceList:
     if overrides is None:
         return _built_in()
     try:
-        own = yaml.safe_load(overrides.read_text("utf-8"))
+        own = read_yaml(overrides.read_text("utf-8-sig")).data
         found = PriceList.model_validate(_merged(_list_prices(), own or {}))
+    except Fault as fault:
+        place = f"{overrides}:{fault.line or 1}"
+        raise ConfigError(message(place, fault.key, fault.text)) from None
     except ValidationError as error:
         raise ConfigError(f"{overrides}: {_first(error)}") from None
     except OSError as error:
         raise ConfigError(f"{overrides}: {error.strerror}") from None
-    except (ValueError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{overrides}: not a price file: {error}") from None
     if wrong := next(_wrong_regions(found.s3), None):
         raise ConfigError(f"{overrides}: s3.{wrong}")
@@ -125,7 +131,9 @@ def _merged(under: object, over: object) -> object:
     """Mappings merged key by key; of anything else, ``over``."""
     if not isinstance(under, dict) or not isinstance(over, dict):
         return over
-    return {**under, **{key: _merged(under.get(key), value) for key, value in over.items()}}
+    names = {str(key): key for key in under}  # a file's own are text
+    own = {names.get(key, key): value for key, value in over.items()}
+    return {**under, **{key: _merged(under.get(key), value) for key, value in own.items()}}
 
 
 def _wrong_regions(prices: S3Prices) -> Iterator[str]:
