@@ -83,7 +83,7 @@ def cards(report: Report) -> Html:
     inside = aws_bytes(report)
     made = [
         _card("The CDN's bill now", money(bill.usd_month), _bill_text(report)),
-        _card("Bytes in the logs, to machines in AWS", share(inside, whole), aws_text(report)),
+        _card("Logged bytes to machines in AWS", share(inside, whole), aws_text(report)),
     ]
     if found is None:
         return element("div", made, class_="cards")
