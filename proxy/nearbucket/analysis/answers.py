@@ -56,6 +56,7 @@ class Scope:
             standard logs v2), ``json``, ``parquet``, ``s3`` (S3 server access logs), or ``fields``
             for columns named with ``--fields``.
         overlapping_kinds: Those with files of the same time, which may have the same requests.
+        prices_file: File of ``--prices``, whose prices replace those of the list; None without it.
     """
 
     files: int
@@ -68,6 +69,7 @@ class Scope:
     prices_of: str
     kinds: tuple[str, ...] = ()
     overlapping_kinds: tuple[str, ...] = ()
+    prices_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

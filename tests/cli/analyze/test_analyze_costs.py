@@ -38,6 +38,22 @@ def test_a_bill_of_what_is_free_is_told_to_be_of_no_use(analyze: Any, log: str) 
     assert none["notes"] == others
 
 
+def test_a_file_of_prices_is_named_beside_the_date_of_the_others(
+    analyze: Any, log: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "own\x1b.yaml"
+    own.write_text("s3: {per_1000_gets: 0.0003}")
+    scope = report(analyze(log, "--format", "json", "--no-recommend", "--prices", str(own)))[
+        "scope"
+    ]
+    assert scope["prices_file"] == str(own)
+    told = f"{scope['prices_of']}, with those of {tmp_path}/own\\x1b.yaml in their place"
+    page = analyze(log, "--format", "html", "--no-recommend", "--prices", str(own)).out
+    assert page.count(told) == 2
+    plain = report(analyze(log, "--format", "json", "--no-recommend"))["scope"]
+    assert plain["prices_file"] is None
+
+
 @pytest.mark.parametrize(
     ("prices", "options", "message"),
     [

@@ -134,8 +134,16 @@ def scope_text(report: Report) -> str:
         parts.append(f"{plural(damaged, 'file')} {verb} damaged or left out.")
     if not left_out and not damaged:
         parts.append("Every line was read.")
-    parts.append(f"Prices: AWS, {scope.prices_of}. A month is 30.4 days at this rate.")
+    parts.append(f"Prices: AWS, {_prices(report)}. A month is 30.4 days at this rate.")
     return " ".join(parts)
+
+
+def _prices(report: Report) -> str:
+    """The month of the price list, and the file whose prices replace some."""
+    scope = report.scope
+    if scope.prices_file is None:
+        return scope.prices_of
+    return f"{scope.prices_of}, with those of {harmless(scope.prices_file)} in their place"
 
 
 def no_policy(report: Report) -> str:
@@ -288,7 +296,7 @@ def how_computed(report: Report) -> tuple[str, ...]:
         "bills; sizes of objects are in KiB, MiB and GiB."
     )
     billed = (
-        f"The bill is computed from AWS's prices of {report.scope.prices_of}: tiers by the place "
+        f"The bill is computed from AWS's prices of {_prices(report)}: tiers by the place "
         "of the edge, which start anew each month, the free tier, and the plan. Other "
         "distributions of the account and discounts change it; --bill scales all dollars to your "
         "real bill."

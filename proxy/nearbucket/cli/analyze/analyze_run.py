@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -258,6 +258,7 @@ def _report(
         stack.enter_context(_removed_at_sigterm(store.folder, kept))
         _count(options, counting, threads, sources, s3, store, kept)
         scope = scope_of(store, left_out, building.tariff.prices.date)
+        scope = replace(scope, prices_file=None if options.prices is None else str(options.prices))
         if not scope.lines:
             why = why_nothing(scope, sources, _opener(s3), options.field_names)
             raise ConfigError(f"there is no request in the logs: {why}")
