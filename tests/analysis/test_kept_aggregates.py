@@ -22,6 +22,7 @@ from nearbucket.analysis.reducing.reduced_file import ReducedFile, merged
 from nearbucket.cli.analyze.analyze_run import _rules
 from nearbucket.errors import ConfigError
 from tests.analysis.counting import BASE, counted, written
+from tests.analysis.log_writers import parquet
 from tests.analysis.made_logs import Mixed, mixed
 
 if TYPE_CHECKING:
@@ -174,6 +175,19 @@ def test_sigterm_leaves_no_file_that_is_not_whole(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, ".part\n"), done.stderr
     assert list(keep.iterdir()) == []
+
+
+def test_a_log_that_is_named_like_a_kept_file_is_none(tmp_path: Path) -> None:
+    log, keep = written(tmp_path / "a.log", BASE), tmp_path / "keep"
+    counted([log], kept=keep)
+    (aggregates,) = keep.iterdir()
+    kept = KeptAggregates(keep, ReduceOptions())
+    other = keep / f"{'0' * 32}.parquet"
+    parquet(other, mixed(Mixed(10, 1), 0))
+    assert not kept.wrote(other)
+    assert kept.wrote(aggregates)
+    aggregates.write_bytes(aggregates.read_bytes()[:-9])
+    assert kept.wrote(aggregates)
 
 
 def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path: Path) -> None:

@@ -134,8 +134,13 @@ class KeptAggregates:
                 part.unlink(missing_ok=True)
 
     def wrote(self, path: Path) -> bool:
-        """Whether ``keep`` has written a file, by its folder and the form of its name."""
-        return bool(_NAME.fullmatch(path.name)) and path.parent.resolve() == self._folder.resolve()
+        """Whether ``keep`` has written a file; a log in Parquet may have a name of that form."""
+        if not _NAME.fullmatch(path.name) or path.parent.resolve() != self._folder.resolve():
+            return False
+        try:
+            return path.suffix == ".part" or HEAD in pq.read_schema(path).names
+        except _UNUSABLE:  # damaged, or renamed at this moment
+            return True
 
     def remove_unfinished(self) -> None:
         """Remove the files that this process has not written to their end."""
