@@ -45,11 +45,9 @@ class Scope:
         files: Files read.
         lines: Requests counted.
         left_out: Lines that are no requests, by the reason why they do not count.
-        first: Time of the first request of the period, to any host, UTC; ``from`` in JSON. None
-            without requests.
+        first: Time of the period's first request, to any host, UTC; ``from`` in JSON, None if none.
         last: Time of the last one, UTC; ``to`` in JSON.
-        days: Days of the period; less than a whole day counts as its part, but for at least a
-            minute.
+        days: Days of the period; less than a day counts as its part, but for at least a minute.
         damaged: Files that are damaged or left out, with the reason.
         prices_of: Month of the prices, such as ``2026-11``.
         kinds: Formats of the files that have these requests: ``w3c``, ``w3c-v2`` (CloudFront's
