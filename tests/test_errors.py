@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,22 @@ def test_an_extra_is_installed_with_what_the_environment_has(
     environment.mkdir()
     (environment / file).touch()
     monkeypatch.setattr(sys, "prefix", str(environment))
-    monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name: "found" if name in packages else None
-    )
+    for name in packages:
+        (environment / name).mkdir()
+        (environment / name / "__init__.py").touch()
+    monkeypatch.setattr(sys, "path", [str(environment)])
     assert install_command("report") == f"{installer} 'nearbucket[report]'"
+
+
+def test_the_command_is_found_without_a_word_of_setuptools() -> None:
+    code = """
+import contextlib, warnings
+with contextlib.suppress(ImportError):  # Python 3.12 has none
+    import distutils.version
+warnings.simplefilter("error")
+from nearbucket.errors import install_command
+print(install_command("report"))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert said.stdout == f"{install_command('report')}\n"

@@ -44,14 +44,14 @@ def install_command(extra: str) -> str:
     Environments of pipx may be without pip, or share that of others; pipx knows which. Those of uv,
     its tools among them, have none.
     """
-    from importlib.util import find_spec  # noqa: PLC0415  # for errors alone
+    from importlib.machinery import PathFinder  # noqa: PLC0415  # for errors alone
     from pathlib import Path  # noqa: PLC0415
     from shlex import quote  # noqa: PLC0415
 
     environment = Path(sys.prefix)
     if (environment / "pipx_metadata.json").exists():
         installer = f"pipx runpip {quote(environment.name)} install"
-    elif find_spec("pip") is None:
+    elif PathFinder.find_spec("pip") is None:  # setuptools hooks into other ways to ask
         installer = f"uv pip install --python {quote(sys.executable)}"
     else:
         installer = f"{quote(sys.executable)} -m pip install"
