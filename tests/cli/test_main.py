@@ -110,19 +110,6 @@ def test_wrong_use_ends_with_2_and_nothing_on_standard_output(
         ("serve --port 80", "--port; settings are in the configuration, or in NEARBUCKET_… var"),
         ("--verison", "No such option: --verison (Possible options: --version)"),
         ("analyze --format pdf logs", "'--format': 'pdf' is not one of 'text', 'json', 'html'."),
-    ],
-)
-def test_an_option_that_is_misplaced_or_has_a_wrong_value_is_explained(
-    nearbucket: Run, arguments: str, said: str
-) -> None:
-    code, out, err = nearbucket(*arguments.split())
-    assert (code, out) == (2, "")
-    assert said in " ".join(err.replace("│", " ").split())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
         ("explain /a", "Missing option '--ip'. Example: nearbucket explain --ip 3.5.140.1 /"),
         ("explain --ip 8.8.8.8", "Missing argument 'URL-PATH'. Example: nearbucket explain --ip"),
         ("analyze", "Missing argument 'LOGS...'. Example: nearbucket analyze logs/"),
@@ -132,7 +119,7 @@ def test_an_option_that_is_misplaced_or_has_a_wrong_value_is_explained(
         ("demo now", "(now). Example: nearbucket demo"),
     ],
 )
-def test_a_missing_or_unexpected_argument_is_answered_with_an_example(
+def test_an_error_of_arguments_shows_what_to_write(
     nearbucket: Run, arguments: str, said: str
 ) -> None:
     code, out, err = nearbucket(*arguments.split())

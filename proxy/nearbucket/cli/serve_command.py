@@ -40,7 +40,7 @@ def serve(
     import uvloop  # noqa: PLC0415  # these imports would make every other command slower
 
     from nearbucket.regions.feed import stored_list  # noqa: PLC0415
-    from nearbucket.s3 import tls_trust  # noqa: F401, PLC0415  # before aiohttp: it says why
+    from nearbucket.s3 import tls_trust  # noqa: F401, PLC0415  # before aiohttp: see there
     from nearbucket.supervisor.config_source import source_of  # noqa: PLC0415
     from nearbucket.supervisor.prefork import launch  # noqa: PLC0415
     from nearbucket.supervisor.snapshot import snapshot_of  # noqa: PLC0415
