@@ -183,7 +183,7 @@ def test_what_waits_for_a_worker_that_ends_during_the_drain_is_answered_by_anoth
                 os.kill(worker, end)
             assert {answer_of(client, REDIRECTED) for client in clients} == {"closing"}
         assert running.wait() == 1
-    hung = f"worker process {worker} has not answered for 5 s" in running.said()
+    hung = f"worker process {worker} has not answered for " in running.said()
     assert hung == (end is None)
 
 

@@ -34,4 +34,4 @@ async def test_a_new_process_that_ends_when_it_is_asked_for_its_stack_is_reporte
     await asyncio.sleep(0)
     gc.collect()  # a task that failed says so when it is collected
     (line,) = caplog.messages
-    assert f"worker process {process.pid} has not become ready for 60 s" in line
+    assert f"worker process {process.pid} has not become ready for 6" in line
