@@ -1,23 +1,16 @@
-"""Writes records as log files: CloudFront's W3C, JSON and Parquet.
-
-``python -m tests.analysis.log_writers FOLDER --lines 2000000 --files 40`` writes them in as many
-processes as there are cores.
-"""
+"""Writes records as log files: CloudFront's W3C, JSON and Parquet."""
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import io
 import json
-import os
 from base64 import b64encode
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from hashlib import sha512
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tests.analysis.made_logs import DAY, FIRST_SECOND, Mixed, Record, logged, mixed
@@ -25,6 +18,7 @@ from tests.analysis.made_story import Story, story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 FIELDS = [
     "date",
@@ -190,29 +184,3 @@ def write(folder: Path, spec: Mixed | Story, kind: str = "w3c", processes: int =
         return [one(file) for file in range(spec.files)]
     with ProcessPoolExecutor(processes) as pool:
         return list(pool.map(one, range(spec.files)))
-
-
-def main() -> None:
-    """Write log files for trying out and for benchmarks."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--kind", choices=KINDS, default="w3c")
-    parser.add_argument("--story", action="store_true", help="the planted traffic, 28 days")
-    parser.add_argument("--first", type=int, default=0, help="first day of the story")
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--lines", type=int, default=2_000_000)
-    parser.add_argument("--files", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=16)
-    parser.add_argument("--objects", type=int, default=20_000)
-    parser.add_argument("--addresses", type=int, default=200_000)
-    given = parser.parse_args()
-    spec: Mixed | Story = Mixed(
-        given.lines, given.files, given.seed, given.days, given.objects, given.addresses
-    )
-    if given.story:
-        spec = Story(given.seed, given.first, given.days)
-    write(given.folder, spec, given.kind, processes=os.cpu_count() or 1)
-
-
-if __name__ == "__main__":
-    main()

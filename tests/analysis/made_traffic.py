@@ -44,7 +44,7 @@ class Kind(NamedTuple):
     Attributes:
         name: Of its objects: ``{n}`` is the object's number, ``{day}`` the day's.
         objects: How many objects there are.
-        size: Their bytes.
+        size: Their bytes, about.
         daily: Requests on a weekday.
         regions: Share of each region.
         even: Whether all objects are equally popular.
@@ -56,6 +56,10 @@ class Kind(NamedTuple):
     daily: int
     regions: dict[str, float]
     even: bool = False
+
+    def size_of(self, number: int) -> int:
+        """Bytes of one object; large ones differ."""
+        return self.size * (80 + number * 7919 % 41) // 100 if self.size > MIB else self.size
 
 
 KINDS = (
@@ -70,7 +74,7 @@ KINDS = (
     Kind("api/index-{n}.json", 100, 3000, 3000, {"us-east-1": 0.3, "UNKNOWN": 0.7}),
     Kind("win/setup-{n}.zip", 40, 180 * MIB, 1500, {"UNKNOWN": 1.0}),
 )  # fmt: skip
-_BURST = Kind("images/disk-{n}.qcow2", 25, 1300 * MIB, 1400, {"ap-southeast-1": 1.0})
+BURST_KIND = Kind("images/disk-{n}.qcow2", 25, 1300 * MIB, 1400, {"ap-southeast-1": 1.0})
 
 
 class Fact(NamedTuple):
@@ -153,10 +157,12 @@ def story(seed: int, first: int = 0, days: int = 14) -> Traffic:
 def _day(seed: int, day: int) -> Iterator[Fact]:
     chance = random.Random(f"{seed} {day}")  # noqa: S311  # a seed repeats
     calm = 0.55 if day % 7 >= BURST else 1.0
-    kinds = [*KINDS, _BURST] if day == BURST else list(KINDS)
+    kinds = [*KINDS, BURST_KIND] if day == BURST else list(KINDS)
     for kind in kinds:
         counts: Counter[tuple[int, str]] = Counter()
-        amount = int(kind.daily * (calm if kind is not _BURST else 1) * chance.uniform(0.93, 1.07))
+        amount = int(
+            kind.daily * (calm if kind is not BURST_KIND else 1) * chance.uniform(0.93, 1.07)
+        )
         objects = range(kind.objects)
         odds = list(accumulate(1.0 if kind.even else 1 / (number + 2) for number in objects))
         asked = chance.choices(objects, cum_weights=odds, k=amount)
@@ -164,8 +170,7 @@ def _day(seed: int, day: int) -> Iterator[Fact]:
         counts.update(zip(asked, regions, strict=True))
         for (number, region), requests in counts.items():
             key = kind.name.format(n=number, day=day)
-            size = kind.size * (80 + number * 7919 % 41) // 100 if kind.size > MIB else kind.size
-            yield fact(key, region, size, day=day, requests=requests)
+            yield fact(key, region, kind.size_of(number), day=day, requests=requests)
 
 
 def month_usage(traffic: Traffic) -> Usage:

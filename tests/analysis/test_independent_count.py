@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from tests.analysis.independent_count import Key, Regions, count, size_class
 from tests.analysis.log_writers import FIELDS, KINDS, records_of, write
 from tests.analysis.made_logs import HEADER, JOINED, MadeObject, Mixed, Record, mixed
-from tests.analysis.made_story import BURST_DAY, Story
+from tests.analysis.made_story import Story
+from tests.analysis.made_traffic import BURST
 from tests.ranges_lists import MADE
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def test_the_story_has_a_burst_on_one_day_and_a_trickle() -> None:
     spec = Story(first=4, days=2)
     days = [count(records_of(spec, day), asn=False).regions for day in range(spec.files)]
     burst = [day["ap-southeast-1"].bytes for day in days]
-    assert burst[BURST_DAY - 4] > 1.5e12
-    assert sum(burst) == burst[BURST_DAY - 4]
+    assert burst[BURST - 4] > 1.5e12
+    assert sum(burst) == burst[BURST - 4]
     trickle, total = (sum(day[name].bytes for day in days) for name in ("ap-south-1", "us-east-1"))
     assert 0 < trickle < total / 50

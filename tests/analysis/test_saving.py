@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.analysis.log_writers import write
-from tests.analysis.made_story import BEST_REGIONS, Story
+from tests.analysis.made_story import Story
+from tests.analysis.made_traffic import GOOD_REGIONS
 from tests.analysis.recomputed_saving import FREE_GB, cdn_usd, savings
 from tests.analysis.test_truth import analyzed
 
@@ -101,7 +102,7 @@ def test_what_is_recommended_on_14_days_saves_as_much_on_the_next_14(tmp_path: P
     write(second, Story(first=14), processes=2)
     report = analyzed(first)
     recommended: dict[str, Any] = report["recommendation"]
-    assert recommended["regions"] == list(BEST_REGIONS)
+    assert recommended["regions"] == list(GOOD_REGIONS)
     assert recommended["saving_usd_month"] >= 1.8 * report["what_if"]["saving_usd_month"]
     policy = tmp_path / "policy.yaml"
     policy.write_text(recommended["yaml"])

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 GONE = f"redirect/in-region/301 {WEST_URL}"
 SENT = FULL._replace(reason="in-region", action="redirect", status=301, bytes=120)
-HINT = "nearbucket: to see which answers change, give an access log with --log FILE\n"
 LOG = b"".join(
     line_of(JsonFormat(), each)
     for each in (
