@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -143,7 +144,8 @@ def assert_right(demo: Demo) -> None:
     """It has shown every command, and that what it printed is right."""
     lines = demo.text.splitlines()
     assert sum(line.startswith("$ curl ") for line in lines) == 6
-    assert sum(line.startswith("$ nearbucket analyze ") for line in lines) == 2
+    shown = [line.removeprefix("$ ").split()[:2] for line in lines if " analyze " in line]
+    assert shown == [[str(Path(sys.executable).with_name("nearbucket")), "analyze"]] * 2
     assert [line for line in lines if line in {"ok", "NOT as expected"}] == ["ok"] * 8
 
 
