@@ -14,7 +14,6 @@ from nearbucket.analysis.answers import (
     AgentTraffic,
     BillEstimate,
     Counts,
-    DamagedFile,
     DayTraffic,
     FileTraffic,
     FolderTraffic,
@@ -29,6 +28,7 @@ from nearbucket.analysis.answers import (
     SizeTraffic,
     WhatIf,
 )
+from nearbucket.analysis.reading.sources import DamagedFile
 from nearbucket.config.prices import MONTH_DAYS
 
 TB = 1024**4

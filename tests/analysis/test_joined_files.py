@@ -12,10 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nearbucket.analysis.answers import DamagedFile
 from nearbucket.analysis.counting import kept_aggregates
 from nearbucket.analysis.reading.log_blocks import open_file
-from nearbucket.analysis.reading.sources import ALWAYS, local_sources
+from nearbucket.analysis.reading.sources import ALWAYS, DamagedFile, local_sources
 from nearbucket.analysis.reducing import joined_files
 from nearbucket.analysis.reducing import reduce as reducing
 from nearbucket.analysis.reducing.reduce import ReduceOptions, reduce_parts, reduce_table

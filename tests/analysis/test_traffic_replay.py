@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from yarl import URL
 
-from nearbucket.analysis.answers import DamagedFile
 from nearbucket.analysis.live_replay.replay_comparison import as_json, lines, notes
 from nearbucket.analysis.live_replay.traffic_replay import own_url
 from nearbucket.analysis.reading.log_blocks import open_file
-from nearbucket.analysis.reading.sources import ALWAYS, Period, local_sources
+from nearbucket.analysis.reading.sources import ALWAYS, DamagedFile, Period, local_sources
 from nearbucket.cli.analyze.analyze_replay import ReplayOptions, replay
 from nearbucket.config.file import load
 from nearbucket.config.prices import Prices

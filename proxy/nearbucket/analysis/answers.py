@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nearbucket.analysis.reading.sources import DamagedFile  # noqa: TC001  # for the schema
+
 if TYPE_CHECKING:
     from datetime import date, datetime
 
@@ -20,21 +22,6 @@ NO_ADDRESS = "NO-ADDRESS"
 """In place of a region: the log has no client address."""
 NOT_RECOMMENDED = "No policy is recommended"
 """Beginning of the note with the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class DamagedFile:
-    """A file that could not be read to its end, or not at all.
-
-    Attributes:
-        name: Path or URL.
-        why: What is wrong with it.
-        lines: Lines of it that count nevertheless.
-    """
-
-    name: str
-    why: str
-    lines: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from nearbucket.analysis import report as report_package
-from nearbucket.analysis.answers import DamagedFile, NamedTraffic
+from nearbucket.analysis.answers import NamedTraffic
+from nearbucket.analysis.reading.sources import DamagedFile
 from nearbucket.analysis.report import render
 from nearbucket.analysis.report.figures import harmless
 from nearbucket.analysis.report.markup import with_options

@@ -12,6 +12,7 @@ from nearbucket.analysis import answers
 from nearbucket.analysis.counting import count_sql as sql
 from nearbucket.analysis.counting.client_regions import add_regions, network_text
 from nearbucket.analysis.reading.formats import shown_key
+from nearbucket.analysis.reading.sources import DamagedFile
 from nearbucket.analysis.reducing.range_sessions import GAP
 from nearbucket.analysis.traffic import Traffic
 
@@ -43,7 +44,7 @@ class Answers(NamedTuple):
 
 
 def scope_of(
-    store: AggregateStore, left_out: Sequence[answers.DamagedFile], prices_of: str
+    store: AggregateStore, left_out: Sequence[DamagedFile], prices_of: str
 ) -> answers.Scope:
     """What was read.
 
@@ -67,7 +68,7 @@ def scope_of(
         spans.setdefault(part.name, []).extend(
             each for each in (part.first, part.last) if each is not None
         )
-    damaged = [answers.DamagedFile(name, damage[name], lines[name]) for name in sorted(damage)]
+    damaged = [DamagedFile(name, damage[name], lines[name]) for name in sorted(damage)]
     by_kind: dict[str, list[int]] = {}
     for name, times in spans.items():
         if times:

@@ -17,10 +17,9 @@ from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.answers import DamagedFile
 from nearbucket.analysis.reading.formats import NEEDED
 from nearbucket.analysis.reading.log_blocks import LogBlocks
-from nearbucket.analysis.reading.sources import STDIN, hour_of
+from nearbucket.analysis.reading.sources import STDIN, DamagedFile, hour_of
 from nearbucket.config.buckets import S3_SCHEME
 
 if TYPE_CHECKING:

@@ -29,9 +29,8 @@ from nearbucket.errors import ConfigError, install_command
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from nearbucket.analysis.answers import DamagedFile
     from nearbucket.analysis.reading.line_reader import LogLine
-    from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.analysis.reading.sources import DamagedFile, LogSource
 
 
 class LoggedRequest(NamedTuple):

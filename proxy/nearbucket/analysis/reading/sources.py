@@ -9,6 +9,7 @@ import glob
 import os
 import re
 import stat
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,6 +41,21 @@ class LogSource(NamedTuple):
     name: str
     size: int
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedFile:
+    """A file that could not be read to its end, or not at all.
+
+    Attributes:
+        name: Path or URL.
+        why: What is wrong with it.
+        lines: Lines of it that count nevertheless.
+    """
+
+    name: str
+    why: str
+    lines: int
 
 
 class FileHour(NamedTuple):

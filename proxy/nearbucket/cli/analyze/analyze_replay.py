@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from nearbucket.analysis.answers import DamagedFile
     from nearbucket.analysis.live_replay.traffic_replay import ReplayResult
-    from nearbucket.analysis.reading.sources import LogSource, Period
+    from nearbucket.analysis.reading.sources import DamagedFile, LogSource, Period
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
 

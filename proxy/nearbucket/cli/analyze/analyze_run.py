@@ -42,10 +42,10 @@ from nearbucket.regions.region_table import build_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nearbucket.analysis.answers import DamagedFile, Report
+    from nearbucket.analysis.answers import Report
     from nearbucket.analysis.counting.kept_aggregates import KeptAggregates
     from nearbucket.analysis.reading.s3_logs import S3Logs
-    from nearbucket.analysis.reading.sources import LogSource
+    from nearbucket.analysis.reading.sources import DamagedFile, LogSource
     from nearbucket.config.file import ConfigFile
     from nearbucket.config.settings import Settings
     from nearbucket.pricing.tariff import Tariff
