@@ -343,7 +343,7 @@ class ClientConnection:
         )
         self.is_too_slow = True
         if self._relay is not None:
-            self._relay.client_too_slow()
+            self._relay.client_lost("client-slow")
             self._relay = None
         self.abort()
 

@@ -216,10 +216,6 @@ class Relay:
         else:
             self._end(how)
 
-    def client_too_slow(self) -> None:
-        """The client takes less than ``limits.min_rate``, perhaps of the answer before."""
-        self.client_lost("client-slow")
-
     def _abort(self, how: str) -> None:
         self._end(how)
         self._client.abort_response()
