@@ -174,32 +174,21 @@ ONCE = Faults(pauses=(9.0, 9.0), begin=(1.0, -1.7))
 """Each client gets the object once, most of them after the change."""
 
 
-@pytest.mark.parametrize("faults", [Faults(), REPEATS, GIVES_UP, UNEVEN, ALL, LONG, ONCE])
-def test_no_download_is_mixed_whose_client_gets_one_range_after_the_other(
-    faults: Faults, runs: int
-) -> None:
-    assert simulate(1, faults, runs).mixed == 0
-
-
-@pytest.mark.parametrize("faults", [Faults(), GIVES_UP, UNEVEN, ALL, LONG, ONCE])
-@pytest.mark.parametrize("crowd", [3, pytest.param(20, marks=pytest.mark.long)])
-def test_no_download_of_a_crowd_behind_one_address_is_mixed(
-    crowd: int, faults: Faults, runs: int
-) -> None:
-    assert simulate(crowd, faults, runs).mixed == 0
+_CROWD = (Faults(), GIVES_UP, UNEVEN, ALL, LONG, ONCE)
 
 
 @pytest.mark.parametrize(
     ("crowd", "faults"),
     [
+        *((1, faults) for faults in (*_CROWD, REPEATS)),
+        *((3, faults) for faults in _CROWD),
+        *(pytest.param(20, faults, marks=pytest.mark.long) for faults in _CROWD),
         *((crowd, faults) for crowd in (1, 3) for faults in (FOUR, EIGHT)),
         (3, EIGHT._replace(begin=LONG.begin)),
         (1, FOUR._replace(pauses=ONCE.pauses, begin=(0.2, -0.5))),
     ],
 )
-def test_no_download_is_mixed_whose_client_gets_several_ranges_at_a_time(
-    crowd: int, faults: Faults, runs: int
-) -> None:
+def test_no_download_is_mixed(crowd: int, faults: Faults, runs: int) -> None:
     assert simulate(crowd, faults, runs).mixed == 0
 
 
