@@ -73,6 +73,7 @@ def test_every_command_says_what_it_does(nearbucket: Run, command: str, sentence
 def test_the_promised_options_are_there(nearbucket: Run, command: str, options: list[str]) -> None:
     out = nearbucket(*command.split(), "--help").out
     assert [option for option in options if option not in out] == []
+    assert "bool" not in out, "an option without a value has no type"
 
 
 def test_the_version_is_said(nearbucket: Run) -> None:

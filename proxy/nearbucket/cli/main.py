@@ -50,6 +50,7 @@ COMMANDS = {
 }
 """The module of each subcommand, in this package, with examples; without, it is a group."""
 
+_HELP = ["-h", "--help"]
 _INTERRUPTED = 130
 """Exit code after SIGINT, as in shells."""
 
@@ -119,7 +120,7 @@ def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
         help="A proxy for downloads from S3 that redirects clients in AWS to a bucket in their "
         "region.",
         no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": _HELP},
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
@@ -135,12 +136,23 @@ def app(names: Iterable[str] = COMMANDS) -> typer.Typer:
     return made
 
 
+def _show_no_type_of_flags(command: Any) -> None:
+    """Typer's help has ``<bool>`` behind an option that takes no value."""
+    context = typer.Context(command, help_option_names=_HELP)
+    for option in (*command.params, command.get_help_option(context)):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for each in getattr(command, "commands", {}).values():
+        _show_no_type_of_flags(each)
+
+
 @cache
 def command_line(word: str | None = None) -> Callable[[], Any]:
     """The command line for a first argument: with that subcommand, or else with all of them."""
     gc.disable()  # what imports make stays, so collections would be in vain
     one = [word] if word in COMMANDS else []
     made = typer.main.get_command(app(one if one or word == "--version" else COMMANDS))
+    _show_no_type_of_flags(made)
     gc.freeze()
     gc.enable()
     return made
