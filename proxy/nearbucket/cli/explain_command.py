@@ -37,14 +37,18 @@ def explain(  # noqa: PLR0913, PLR0917  # one parameter an option
     path: Annotated[
         str, typer.Argument(metavar="URL-PATH", help="Path of the URL, encoded; or the whole URL.")
     ],
-    ip: Annotated[str, typer.Option(help="Address of the client.")],
+    ip: Annotated[str, typer.Option(metavar="IP", help="Address of the client.")],
     config: Config = None,
     host: Annotated[
-        str | None, typer.Option(help="Host field; by default the first host of the configuration.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Host field; by default the first host of the configuration."
+        ),
     ] = None,
-    method: Annotated[str, typer.Option(help="Method of the request.")] = "GET",
+    method: Annotated[str, typer.Option(metavar="METHOD", help="Method of the request.")] = "GET",
     header: Annotated[
-        list[str] | None, typer.Option(help="Header field, 'Name: value'; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="FIELD", help="Header field, 'Name: value'; may be repeated."),
     ] = None,
     ranges: RangesFile = None,
     live: Annotated[

@@ -57,7 +57,10 @@ def lookup(  # noqa: PLR0913  # one parameter an option
     ranges: RangesFile = None,
     service: Annotated[
         list[str] | None,
-        typer.Option(help="Service label that counts; by default those of regions.services."),
+        typer.Option(
+            metavar="LABEL",
+            help="Service label that counts, by default regions.services; may be repeated.",
+        ),
     ] = None,
     *,
     details: Annotated[

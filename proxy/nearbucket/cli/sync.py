@@ -27,10 +27,14 @@ _SIGNALLED = 128
 def sync(  # noqa: PLR0913  # one parameter an option
     config: Config = None,
     site: Annotated[
-        list[str] | None, typer.Option(help="Any host of a site; by default all sites.")
+        list[str] | None,
+        typer.Option(
+            metavar="HOST", help="Any host of a site, by default all sites; may be repeated."
+        ),
     ] = None,
     region: Annotated[
-        list[str] | None, typer.Option(help="Region of a target; by default all targets.")
+        list[str] | None,
+        typer.Option(metavar="REGION", help="Region of a target, by default all; may be repeated."),
     ] = None,
     *,
     dry_run: Annotated[

@@ -31,7 +31,8 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         str | None, typer.Option(metavar="TIME", help="Requests before then; a date is its start.")
     ] = None,
     host: Annotated[
-        list[str] | None, typer.Option(help="Requests for this host only; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Requests for this host only; may be repeated."),
     ] = None,
     form: Annotated[
         Literal["text", "json", "html"] | None,
