@@ -266,6 +266,15 @@ def test_a_broken_second_configuration_ends_with_2(compare: Diff) -> None:
     assert re.search(r"b\.yaml:\d+: listen\.prot: is not a key here", err)
 
 
+def test_a_url_instead_of_a_file_is_named_without_an_option(compare: Diff) -> None:
+    code, out, err = compare.nearbucket("config", "diff", "https://u:p@h/a.yaml", "b.yaml")
+    assert (code, out) == (2, "")
+    assert err == (
+        "nearbucket: https://********@h/a.yaml: is a URL; write the path of a file, or "
+        "s3://BUCKET/KEY\n"
+    )
+
+
 def test_what_a_log_cannot_say_is_said(compare: Diff) -> None:
     site = {**SITE, "redirect": {"verify_ttl": "1m", "verify": "none"}}
     _, _, err = compare("--log", compare.log(LOG), sites=[site])

@@ -41,7 +41,7 @@ NEEDS_ATTENTION, UNUSABLE, UNREACHABLE = 1, 2, 3
 
 
 def config_file(value: str) -> ConfigFile:
-    """What the value of ``--config`` means: a path, or an object in S3, which is read here.
+    """What the name of a configuration means: a path, or an object in S3, which is read here.
 
     Raises:
         ProxyError: The object cannot be read, or it is another URL.
@@ -49,7 +49,7 @@ def config_file(value: str) -> ConfigFile:
     if not value.startswith(S3_SCHEME):
         if "://" in value:
             shown = visible(without_secrets(value))
-            raise ConfigError(f"--config {shown}: write the path of a file, or s3://BUCKET/KEY")
+            raise ConfigError(f"{shown}: is a URL; write the path of a file, or s3://BUCKET/KEY")
         return Path(value)
     import asyncio  # noqa: PLC0415  # other commands start faster without these
 
