@@ -16,6 +16,7 @@ from nearbucket.config.prices import Prices
 from nearbucket.config.sites import Site
 from nearbucket.config.value_types import (
     NOT_BOOLEAN,
+    CertificateFile,
     Duration,
     DurationOrZero,
     KeyFile,
@@ -45,7 +46,7 @@ _HEADER = r"^[A-Za-z0-9-]+$"
 class Tls(Section):
     """Certificate of the public port, reloaded when the files change."""
 
-    certificate: Path
+    certificate: CertificateFile
     """PEM file with the certificate and its chain."""
     key: KeyFile
     """PEM file with the private key."""

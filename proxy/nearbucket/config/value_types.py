@@ -26,8 +26,14 @@ MASK = "********"
 _USER = re.compile(r"^(?:[^/?#]*|[^/?#@:]*:(?!\d+[/?#]).*)@")
 """User name and password in a URL; also with a ``/`` or ``?`` that is not encoded."""
 
-_KEY_ITSELF = re.compile(r"[A-Za-z0-9+][A-Za-z0-9/+]{39}|-----BEGIN.*", re.DOTALL)
-"""AWS's secret access keys, and PEM."""
+_KEY_ITSELF = re.compile(
+    r"[A-Za-z0-9+][A-Za-z0-9/+]{39}"
+    r"|/(?=(?:.*/)?(?=[^/]*[A-Z])(?=[^/]*[a-z])[^/]*\d)[A-Za-z0-9/+]{39}"
+    r"|-----BEGIN.*",
+    re.DOTALL,
+)
+"""AWS's secret access keys, and PEM. One that begins with / has capitals, small letters and digits
+between two slashes, which the path of a file of that length hardly has."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {
     f"{prefix}{i}B": base**power
@@ -200,6 +206,13 @@ def _no_key(value: object) -> object:
     return value
 
 
+def _no_pem(value: object) -> object:
+    """The path of a file with a certificate; its text is refused."""
+    if str(value).lstrip().startswith("-----BEGIN"):
+        raise ValueError("is a certificate, not a path; write the path of a file that has it")
+    return value
+
+
 def _bindable(value: str) -> str:
     """An address or name to listen on, without the port and the brackets that URLs have."""
     host, _, port = value.rpartition(":")
@@ -293,6 +306,8 @@ ListenHost = Annotated[str, AfterValidator(_bindable)]
 """Address or name to listen on."""
 KeyFile = Annotated[Path, BeforeValidator(_no_key)]
 """Path of a file with a secret key."""
+CertificateFile = Annotated[Path, BeforeValidator(_no_pem)]
+"""Path of a file with a certificate."""
 Network = Annotated[str, BeforeValidator(network)]
 Percent = Annotated[float, Field(ge=0, le=100), NOT_BOOLEAN, WHOLE]
 Port = Annotated[int, Field(ge=0, le=65535), NOT_BOOLEAN]

@@ -215,6 +215,8 @@ def test_a_message_about_a_variable_names_the_variable_and_not_the_file(
         ORIGIN + "{bucket: a-b, region: us-east-1, credentials: "
         "{access_key_file: /id, secret_key_file: s3cr3t//bPxRfiCYEXAMPLEKEYwJalrXUtnFEMIK}}\n",
         ORIGIN + "{bucket: a-b, region: us-east-1, credentials: "
+        "{access_key_file: /id, secret_key_file: /s3cr3t/bPxRfiCYEXAMPLE9EYwJalrXUtnFEMIK}}\n",
+        ORIGIN + "{bucket: a-b, region: us-east-1, credentials: "
         "{access_key_file: s3cr3t/bPxRfiCYEXAMPLEKEYwJalrXUtnFEMI/K, secret_key_file: /key}}\n",
         ORIGIN + "{bucket: a-b, region: us-east-1, endpoint: http://u:s3cr3t@minio: 9000}\n",
         ORIGIN + "{bucket: a-b, region: us-east-1, endpoint:http://u:s3cr3t@minio}\n",
