@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from nearbucket.cli.check import checks
-from nearbucket.supervisor.config_warnings import targets_in_other_regions, targets_without_owner
-from tests.build import settings
+from nearbucket.supervisor.config_warnings import (
+    list_warnings,
+    targets_in_other_regions,
+    targets_without_owner,
+)
+from tests.build import ranges, settings
 
 OWNER, HERE = {"expected_owner": "123456789012"}, {"endpoint": "http://127.0.0.1:1"}
 PRIVATE = {"endpoint": "https://vpce-1.s3.us-west-2.vpce.amazonaws.com"}
@@ -53,3 +57,12 @@ def test_targets_in_another_region_than_their_clients_are_named(
     assert list(targets_in_other_regions(chosen)) == [key] * named
     found = [(each.level, each.place, each.about) for each in checks._far(chosen)]
     assert found == [("warning", key, "region")] * named
+
+
+def test_services_that_the_list_does_not_have_are_named_with_a_similar_one() -> None:
+    chosen = settings(regions={"services": ["EC2", "ec2", "nothing-like-it"]})
+    similar, other = list_warnings(chosen, ranges())
+    said = "is no label of the list of prefixes;"
+    assert similar == f"regions.services: 'ec2' {said} did you mean EC2?"
+    assert other.startswith(f"regions.services: 'nothing-like-it' {said} it has ")
+    assert list_warnings(chosen, None) == []

@@ -26,14 +26,14 @@ from nearbucket.cli.output import (
     ranges_for,
 )
 from nearbucket.config.file import load, load_regions
-from nearbucket.config.value_types import nearest, without_secrets
+from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, RangesError
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.model import UNKNOWN
 from nearbucket.regions.ip_ranges_source import read_ranges_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from nearbucket.config.file import ConfigFile
     from nearbucket.config.settings import Regions
@@ -69,12 +69,13 @@ def lookup(  # noqa: PLR0913  # one parameter an option
     as_json: AsJson = False,
 ) -> None:
     """Print the AWS region of each address, or UNKNOWN, behind the address and a TAB."""
-    from nearbucket.regions.queries import RowIndex  # noqa: PLC0415
+    from nearbucket.regions.queries import RowIndex, unlisted_services  # noqa: PLC0415
     from nearbucket.regions.region_table import build_table  # noqa: PLC0415
 
     settings = load_regions(config)
     document = _list_in_use(settings, ranges)
-    _refuse_unlisted(service or (), document)
+    for label, hint in unlisted_services(service or (), document).items():
+        raise ConfigError(f"--service: {label!r} is no label of the list; {hint}")
     table = build_table(document, tuple(service or settings.services), settings.overrides)
     index = RowIndex(document) if details else None
     wrong = 0
@@ -92,15 +93,6 @@ def lookup(  # noqa: PLR0913  # one parameter an option
             typer.echo("\t".join((visible(address), region, *columns)))
     if wrong:
         raise typer.Exit(NEEDS_ATTENTION)
-
-
-def _refuse_unlisted(services: Collection[str], document: Ranges) -> None:
-    listed = {row.service for row in document.rows}
-    for each in services:
-        if each not in listed:
-            near = nearest(each, sorted(listed))
-            hint = f"did you mean {near}?" if near else f"it has {', '.join(sorted(listed))}"
-            raise ConfigError(f"--service: {each!r} is no label of the list; {hint}")
 
 
 def _lines() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Questions about lists, for ``nearbucket lookup --details`` and ``nearbucket ranges diff``."""
+"""Questions about lists, for ``nearbucket lookup``, ``ranges diff`` and warnings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nearbucket.config.value_types import nearest
 from nearbucket.regions.prefixes import covered, network_start, parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nearbucket.regions.ip_ranges import PrefixRow, Ranges
 
@@ -141,3 +142,15 @@ def _by_region(ranges: Ranges, family: int) -> Mapping[str | None, int]:
         if row.family == family:
             prefixes[row.region].append((row.first, row.length))
     return {region: covered(family, known) for region, known in prefixes.items()}
+
+
+def unlisted_services(services: Iterable[str], ranges: Ranges) -> dict[str, str]:
+    """The service labels that are not in a list, and what may be meant."""
+    listed = sorted({row.service for row in ranges.rows})
+    return {
+        each: f"did you mean {near}?"
+        if (near := nearest(each, listed))
+        else f"it has {', '.join(listed)}"
+        for each in services
+        if each not in listed
+    }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nearbucket.config.aws_endpoints import known_regions
 from nearbucket.config.value_types import nearest
+from nearbucket.regions.queries import unlisted_services
 from nearbucket.regions.region_table import regions_of
 from nearbucket.s3.bucket_location import target_of
 
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 _USUAL_STOP_TIMEOUT = 30.0  # seconds
 
 _log = logging.getLogger(__name__)
+
+
+def list_warnings(settings: Settings, ranges: Ranges | None) -> list[str]:
+    """What of the configuration has no effect with this list of prefixes."""
+    unlisted = unlisted_services(settings.regions.services, ranges) if ranges else {}
+    return [
+        f"regions.services: {label!r} is no label of the list of prefixes; {hint}"
+        for label, hint in unlisted.items()
+    ] + [
+        f"{key}: the list of prefixes has no address in this region, so no client is redirected "
+        f"there; {advice}"
+        for key, advice in regions_without_prefixes(settings, ranges).items()
+    ]
 
 
 def regions_without_prefixes(settings: Settings, ranges: Ranges | None) -> dict[str, str]:

@@ -25,7 +25,7 @@ from nearbucket.supervisor.admin.admin_server import AdminServer
 from nearbucket.supervisor.admin.history_document import history_of
 from nearbucket.supervisor.admin.status import origins_down, status_of
 from nearbucket.supervisor.bucket_listings import LISTED_BY, BucketListings
-from nearbucket.supervisor.config_warnings import regions_without_prefixes, warn_of_targets
+from nearbucket.supervisor.config_warnings import list_warnings, warn_of_targets
 from nearbucket.supervisor.observations import (
     LIST_REQUESTS,
     Observations,
@@ -294,12 +294,8 @@ class Supervisor:
             self._note_prefixes()
 
     def _note_prefixes(self) -> None:
-        self._without_prefixes = [
-            f"{key}: the list of prefixes has no address in this region, so no client is "
-            f"redirected there; {advice}"
-            for key, advice in regions_without_prefixes(self.settings, self._ranges).items()
-        ]
-        for warning in self._without_prefixes:
+        self._list_warnings = list_warnings(self.settings, self._ranges)
+        for warning in self._list_warnings:
             _log.warning("%s", warning)
 
     def _use(self, snapshot: Snapshot, engine: Engine) -> None:
@@ -337,7 +333,7 @@ class Supervisor:
         found += self._feed.warnings()
         found += self._pool.problems
         found += origins_down(self.settings, self._pool.down)
-        return [*found, *self._origin_check.problems, *self._without_prefixes]
+        return [*found, *self._origin_check.problems, *self._list_warnings]
 
     async def explain(self, query: ExplainQuery) -> Sequence[Explanation]:
         """The explanations of all workers, which ask S3 where they do not know the copy.

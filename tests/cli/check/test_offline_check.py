@@ -158,6 +158,16 @@ def test_check_offline_finds_a_target_in_a_region_that_the_list_does_not_have(
         assert f"warning: {key}: {said}; did you mean us-west-2?" in done.out
 
 
+def test_check_offline_names_a_service_that_the_list_does_not_have(
+    nearbucket: Run, tmp_path: Path, listed: str
+) -> None:
+    regions = {"source": listed, "services": ["EC2", "ec2"]}
+    done = nearbucket("check", "--offline", "--config", write(tmp_path / "a.yaml", regions=regions))
+    assert (done.code, done.err) == (0, "")
+    said = "warning: regions.services: 'ec2' is no label of the list of prefixes; did you mean EC2?"
+    assert f"{said}\nsummary: 0 ok, 0 note, 1 warning, 0 wrong\n" in done.out
+
+
 def test_check_offline_says_that_the_list_has_the_regions_of_all_targets(
     nearbucket: Run, tmp_path: Path, listed: str
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nearbucket.cli.check.finding import Finding, Level
 from nearbucket.errors import ConfigError, RangesError
 from nearbucket.regions.ip_ranges_source import ranges_in_use
+from nearbucket.regions.queries import unlisted_services
 from nearbucket.supervisor.config_warnings import regions_without_prefixes
 
 if TYPE_CHECKING:
@@ -40,10 +41,13 @@ def region_findings(settings: Settings, named: str) -> list[Finding]:
     text = f"{name} has no {labels} address in this region: no client is redirected"
     without = regions_without_prefixes(settings, document)
     found = [Finding(Level.WARNING, key, "ranges", text, fix) for key, fix in without.items()]
+    for label, fix in unlisted_services(settings.regions.services, document).items():
+        wrong = f"{label!r} is no label of the list of prefixes"
+        found.insert(0, Finding(Level.WARNING, "regions.services", "ranges", wrong, fix))
     if document.built_in:
         text = f"{name} is used, since there is no newer copy; serve replaces it at its first fetch"
         return [*found, Finding(Level.OK, _PLACE, "ranges", text, update)]
-    if not without:
+    if not found:
         text = f"{_LIST} of {document.created} has addresses in all targets' regions"
         return [Finding(Level.OK, _PLACE, "ranges", text)]
     return found
