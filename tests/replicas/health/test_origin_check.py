@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nearbucket.replicas.health.canaries import Canaries
 
 GOOD, LATER = ProbeResult(BucketHealth.GOOD), ProbeResult(BucketHealth.FAILED, "no answer")
+SILENT = ProbeResult(BucketHealth.FAILED, "503")
 REFUSED = ProbeResult(BucketHealth.REFUSED, "bucket b: the credentials have expired")
 WRONG = ProbeResult(BucketHealth.WRONG, "there is no bucket b")
 
@@ -28,11 +29,12 @@ WRONG = ProbeResult(BucketHealth.WRONG, "there is no bucket b")
         ([REFUSED, REFUSED, GOOD], ["", "expired; run nearbucket check", ""]),
         ([REFUSED, REFUSED, LATER, GOOD], ["", "expired", "expired", ""]),
         ([WRONG, GOOD, REFUSED], ["correct sites.*.origin, and run", "", ""]),
-        ([LATER, LATER], ["", ""]),
+        ([LATER, LATER, SILENT, GOOD], ["", "no answer; nothing can be", "no answer", ""]),
+        ([LATER, GOOD, SILENT, GOOD], ["", "", "", ""]),
     ],
-    ids=["a-rotation", "refused", "then-no-answer", "missing", "no-answer"],
+    ids=["a-rotation", "refused", "then-no-answer", "missing", "silent", "a-pause"],
 )
-async def test_keys_that_are_refused_count_from_the_second_time_on(
+async def test_keys_that_are_refused_and_silence_count_from_the_second_time_on(
     results: list[ProbeResult], told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[str]] = []

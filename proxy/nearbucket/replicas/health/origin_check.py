@@ -1,7 +1,8 @@
 """Checks that origin and failover buckets exist and accept the keys: else no stream succeeds.
 
 The supervisor does this at the start, after each reload and once a minute, so that one error in the
-log says so before the first client asks. The answers to clients do not depend on it.
+log says so before the first client asks; and that one is silent, which else only clients would
+notice. The answers to clients do not depend on it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class OriginCheck:
         """Check nothing yet; ``ambient`` is the AWS SDK's credential chain."""
         self._ambient = ambient
         self._wrong: dict[str, str] = {}
-        self._refused_once: set[str] = set()
+        self._once: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -57,7 +58,7 @@ class OriginCheck:
                 of_url.setdefault(role, []).append(site.name)
         uses = {url: _use_text(of_url) for url, of_url in names.items()}
         self._wrong = {url: text for url, text in self._wrong.items() if url in buckets}
-        self._refused_once.clear()
+        self._once.clear()
         self._task = asyncio.create_task(self._keep_checking(buckets, uses))
 
     def close(self) -> None:
@@ -72,22 +73,28 @@ class OriginCheck:
             }
             while True:
                 for url, probe in probes.items():
-                    self._note(url, uses[url], await _result_of(probe))
-                again_soon = self._wrong or self._refused_once
+                    result = await _result_of(probe)
+                    if self._ambient.problem and buckets[url].credentials == "ambient":
+                        self._once.discard(url)  # the cause is known, and told once for all
+                    else:
+                        self._note(url, uses[url], result)
+                again_soon = self._wrong or self._once
                 await asyncio.sleep(RETRY_INTERVAL if again_soon else INTERVAL)
 
     def _note(self, url: str, use: str, result: ProbeResult) -> None:
-        """Log what has changed; a result that may pass by itself changes nothing.
+        """Log what has changed.
 
-        Keys that are refused may be replaced just then: only the second time in a row counts.
+        Keys that are refused may be replaced just then, and no answer may pass by itself: only the
+        second time in a row counts.
         """
         text = _problem(use, result)
-        if text is not None and self._wrong.get(url) == text:
+        silent = result.health is BucketHealth.FAILED
+        if text is not None and (self._wrong.get(url) == text or (silent and url in self._wrong)):
             return
-        if result.health is BucketHealth.REFUSED and url not in self._refused_once:
-            self._refused_once.add(url)
+        if (silent or result.health is BucketHealth.REFUSED) and url not in self._once:
+            self._once.add(url)
             return
-        self._refused_once.discard(url)
+        self._once.discard(url)
         if text is not None:
             self._wrong[url] = text
             _log.error("%s", text)
@@ -98,6 +105,8 @@ class OriginCheck:
 
 def _problem(use: str, result: ProbeResult) -> str | None:
     """What the log and ``/readyz`` say of a bucket that cannot be used."""
+    if result.health is BucketHealth.FAILED:
+        return f"{use}: {result.text}; nothing can be streamed from it now; run nearbucket check"
     if result.health is BucketHealth.REFUSED:
         return f"{use}: {result.text}; run nearbucket check"
     if result.health is BucketHealth.WRONG:
