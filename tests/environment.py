@@ -15,7 +15,9 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Never
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 _REMOVED = re.compile(
@@ -50,3 +52,14 @@ def pytest_configure() -> None:
             suppress_health_check=[HealthCheck.too_slow],
         )
     settings.load_profile("short")
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder: no HOME, and a uid that the system does not know."""
+
+    def unknown(_: int) -> Never:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nearbucket.config.regular_file import read_regular_file
+from nearbucket.config.regular_file import expanded, read_regular_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,3 +29,10 @@ def test_a_fifo_a_socket_and_a_device_are_errors_that_name_them(tmp_path: Path) 
     for name in ("fifo", "socket", "device"):
         with pytest.raises(OSError, match=name):
             read_regular_file(tmp_path / name)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_file_in_the_home_of_a_user_without_one_is_not_there(tmp_path: Path) -> None:
+    assert expanded(tmp_path / "~") == tmp_path / "~"
+    with pytest.raises(FileNotFoundError, match="~/file"):
+        read_regular_file(expanded(type(tmp_path)("~/file")))

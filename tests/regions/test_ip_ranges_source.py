@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,15 +13,21 @@ from aiohttp.test_utils import RawTestServer
 from nearbucket.errors import RangesError
 from nearbucket.regions import ip_ranges_source, prepared_list
 from nearbucket.regions.ip_ranges import read_ranges
-from nearbucket.regions.ip_ranges_source import LARGEST, FetchError, RangesCache, fetch
+from nearbucket.regions.ip_ranges_source import (
+    LARGEST,
+    FetchError,
+    RangesCache,
+    fetch,
+    ranges_in_use,
+)
 from nearbucket.regions.prepared_list import prepare_beside
+from tests.build import settings
 from tests.certificates import make_certificate
 from tests.ranges_lists import GOOD, document
 from tests.scripteds3 import Say, ScriptedS3, reply, without_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ONE = document(GOOD, syncToken="1")
 TWO = document(GOOD, syncToken="2")
@@ -299,10 +306,17 @@ def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_user_without_a_home_has_no_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def homeless(_: Path) -> Path:
-        raise RuntimeError("Could not determine home directory.")
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home_has_no_copy() -> None:
+    cache = RangesCache(Path("~/cache.json"), "http://a/")
+    for access in (cache.load, lambda: cache.touch(1.0)):
+        with pytest.raises(FileNotFoundError, match="this user has no home folder") as error:
+            access()
+        assert error.value.filename == "~/cache.json"
 
-    monkeypatch.setattr(type(tmp_path), "expanduser", homeless)
-    with pytest.raises(OSError, match="home directory"):
-        RangesCache(tmp_path, "http://a/").load()
+
+@pytest.mark.usefixtures("homeless")
+def test_a_user_without_a_home_has_the_built_in_list_in_commands() -> None:
+    found = ranges_in_use(settings().regions, None)
+    assert found is not None
+    assert found.built_in

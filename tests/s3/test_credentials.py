@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,17 +14,16 @@ from aiobotocore.credentials import AioRefreshableCredentials
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from nearbucket.config.buckets import Bucket
+from nearbucket.config.buckets import Bucket, KeyFiles
 from nearbucket.errors import OriginError
 from nearbucket.s3 import credentials as module
 from nearbucket.s3.bucket_location import BucketLocation
-from nearbucket.s3.credentials import Credentials, SdkCredentials
+from nearbucket.s3.credentials import Credentials, FileCredentials, SdkCredentials
 from nearbucket.s3.sdk.sdk_client import opened, sdk_credentials
 from nearbucket.s3.sigv4 import Signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -351,3 +351,10 @@ async def test_a_process_without_a_chain_of_its_own_is_given_the_credentials_of_
     remote = SdkCredentials(fetch=fetch)
     assert [await remote.get() for _ in range(2)] == [lent, lent]
     assert asked == 1
+
+
+@pytest.mark.usefixtures("homeless")
+async def test_key_files_in_the_home_of_a_user_without_one_are_not_there() -> None:
+    files = KeyFiles(access_key_file=Path("~/id"), secret_key_file=Path("~/key"))
+    with pytest.raises(OriginError, match=r"credentials\.access_key_file: .*No such file.*~/id"):
+        await FileCredentials(files).get()

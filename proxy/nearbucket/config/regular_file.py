@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 import stat
 from errno import EINVAL
-from typing import TYPE_CHECKING, BinaryIO
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import BinaryIO
 
 
 def read_regular_file(path: Path, most: int = -1) -> bytes:
@@ -39,3 +37,12 @@ def open_regular_file(path: Path) -> BinaryIO:
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def expanded(path: Path) -> Path:
+    """A path with the user's home folder for ``~``.
+
+    A user without one, as in a container that is run by another uid, has no such file: the path
+    stays as it is, where ``Path.expanduser`` raises a RuntimeError.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111

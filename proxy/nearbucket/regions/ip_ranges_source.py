@@ -10,11 +10,12 @@ import os
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearbucket import __version__
-from nearbucket.config.regular_file import read_regular_file
+from nearbucket.config.regular_file import expanded, read_regular_file
 from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, ProxyError, RangesError
 from nearbucket.regions.built_in_list import built_in_list
@@ -71,7 +72,7 @@ class RangesCache:
             OSError: It cannot be read.
             RangesError: It is not a list, or it is from another source.
         """
-        path = _expanded(self._path)
+        path = _in_home(self._path)
         document, changed = _read(path), path.stat().st_mtime
         ranges = self._prepared(path, document)
         if ranges is None:
@@ -112,7 +113,7 @@ class RangesCache:
     def save(self, body: bytes, mark: str | None, ranges: Ranges, *, forced: bool = False) -> None:
         """Write a document and what it contains; raises OSError."""
         forced = forced or self.confirms(ranges)
-        path = _expanded(self._path)
+        path = _in_home(self._path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, body)
         meta = {"source": self._source, "token": ranges.token, "mark": mark, "forced": forced}
@@ -121,7 +122,7 @@ class RangesCache:
 
     def touch(self, now: float) -> None:
         """Set the time at which the source last confirmed the copy; raises OSError."""
-        os.utime(_expanded(self._path), (now, now))
+        os.utime(_in_home(self._path), (now, now))
 
 
 async def fetch(source: str, mark: str | None, patience: float) -> tuple[bytes | None, str | None]:
@@ -194,7 +195,7 @@ async def _download(url: str, mark: str | None) -> tuple[bytes | None, str | Non
 
 def _read_changed(source: str, mark: str | None) -> tuple[bytes | None, str]:
     """A file, with its change time, size and inode as mark."""
-    path = _expanded(Path(source))
+    path = _in_home(Path(source))
     found = path.stat()
     now = f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
     return (None if now == mark else _read(path)), now
@@ -236,11 +237,12 @@ def _beside(path: Path, kind: str) -> Path:
     return path.with_name(f"{path.name}.{kind}")
 
 
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:  # the user has no home directory
-        raise OSError(f"{path}: {error}") from error
+def _in_home(path: Path) -> Path:
+    """As ``expanded``, but raises OSError for ``~`` of a user without a home folder."""
+    found = expanded(path)
+    if found.parts[:1] == ("~",):
+        raise FileNotFoundError(ENOENT, "this user has no home folder", str(path))
+    return found
 
 
 def read_ranges_file(path: Path, option: str = "") -> Ranges:
@@ -269,7 +271,7 @@ def ranges_in_use(settings: Regions, override: Path | None) -> Ranges | None:
     """
     if override is not None:
         return read_ranges_file(override, "--ranges ")
-    for path in (Path(settings.source).expanduser(), settings.cache.expanduser()):
+    for path in map(expanded, (Path(settings.source), settings.cache)):
         if path.is_file():
             copy = read_ranges_file(path)
             return built_in_list(settings.source, newer_than=copy.token) or copy

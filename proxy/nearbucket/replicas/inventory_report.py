@@ -22,7 +22,7 @@ from urllib.parse import unquote_plus
 import aiohttp
 
 from nearbucket.config.buckets import S3_SCHEME
-from nearbucket.config.regular_file import open_regular_file
+from nearbucket.config.regular_file import expanded, open_regular_file
 from nearbucket.errors import ConfigError
 from nearbucket.replicas.object_version import CatalogBatch
 from nearbucket.s3.bucket_location import BucketLocation
@@ -225,7 +225,7 @@ async def _opened(location: BucketLocation) -> AsyncIterator[tuple[_Manifest, _P
     """The manifest of a report, and a function that reads a data file by its key."""
     where, name = location.entry.inventory or "", f"{location.name}.inventory"
     if not where.startswith(S3_SCHEME):
-        path = Path(where).expanduser()  # noqa: ASYNC240  # reads no more than the environment
+        path = expanded(Path(where))
         data = await _whole(_of_file(path, name))
         # a report that was copied from S3 has all its files in one folder
         yield _manifest(data, where, location), lambda key: _of_file(path.parent / _last(key), name)

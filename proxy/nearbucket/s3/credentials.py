@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.config.regular_file import read_regular_file
+from nearbucket.config.regular_file import expanded, read_regular_file
 from nearbucket.errors import OriginError
 
 if TYPE_CHECKING:
@@ -199,8 +199,8 @@ class FileCredentials:
 
     def __init__(self, files: KeyFiles) -> None:
         self._files = {
-            "access_key_file": files.access_key_file.expanduser(),
-            "secret_key_file": files.secret_key_file.expanduser(),
+            "access_key_file": expanded(files.access_key_file),
+            "secret_key_file": expanded(files.secret_key_file),
         }
         self._state: object = None
         self._known = ANONYMOUS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +13,6 @@ from nearbucket.errors import ConfigError
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
 from tests.certificates import EC, RSA, make_certificate, with_dates
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
     for name in ("cert.pem", "key.pem"):
@@ -23,6 +20,12 @@ def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
     tls = Tls(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem")
     with pytest.raises(ConfigError, match=r"cert\.pem"):
         read_key_pair(tls)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_certificate_in_the_home_of_a_user_without_one_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"~/cert\.pem cannot be read: No such file"):
+        read_key_pair(Tls(certificate=Path("~/cert.pem"), key=Path("~/key.pem")))
 
 
 @pytest.mark.parametrize("kind", ["none", "folder", "fifo"])

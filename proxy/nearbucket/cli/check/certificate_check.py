@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nearbucket.cli.check.finding import Finding, Level
+from nearbucket.config.regular_file import expanded
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.sockets.certificate_watch import EXPIRES_SOON
 from nearbucket.supervisor.sockets.listener_tls import read_key_pair
@@ -23,8 +24,8 @@ def certificate_findings(settings: Settings) -> list[Finding]:
     """That the certificate and its key can be used or not; none if a file cannot be read."""
     tls = settings.listen.tls
     if tls is None or not all(
-        os.access(file.expanduser(), os.R_OK) and file.expanduser().is_file()
-        for file in (tls.certificate, tls.key)
+        os.access(file, os.R_OK) and file.is_file()
+        for file in map(expanded, (tls.certificate, tls.key))
     ):
         return []
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearbucket.cli.check.finding import Finding, Level
+from nearbucket.config.regular_file import expanded
 from nearbucket.errors import ConfigError, RangesError
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 from nearbucket.regions.queries import unlisted_services
@@ -29,7 +30,7 @@ def region_findings(settings: Settings, named: str) -> list[Finding]:
     try:
         document = ranges_in_use(settings.regions, None)
     except (ConfigError, RangesError) as error:
-        if Path(settings.regions.source).expanduser().is_file():
+        if expanded(Path(settings.regions.source)).is_file():
             fix = "name a file that is such a list, or AWS's URL"
             return [Finding(Level.WARNING, "regions.source", "ranges", str(error), fix)]
         return [Finding(Level.WARNING, _PLACE, "ranges", str(error), update)]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nearbucket.config.regular_file import read_regular_file
+from nearbucket.config.regular_file import expanded, read_regular_file
 from nearbucket.errors import ConfigError
 from nearbucket.supervisor.sockets.certificate_dates import dates_of
 
@@ -74,7 +74,7 @@ def read_key_pair(settings: Tls, known: KeyPair | None = None) -> KeyPair:
     Raises:
         ConfigError: They cannot be read, or are not a certificate and its key.
     """
-    certificate, key = settings.certificate.expanduser(), settings.key.expanduser()
+    certificate, key = expanded(settings.certificate), expanded(settings.key)
     try:
         pair = KeyPair(read_regular_file(certificate), read_regular_file(key))
     except OSError as error:
