@@ -69,3 +69,10 @@ def test_what_is_no_socket_is_named() -> None:
 
 def test_variables_for_another_process_are_of_no_use() -> None:
     assert PassedSockets(settings(), environment(1), 3).public == []
+
+
+@pytest.mark.parametrize("count", [{}, {"LISTEN_FDS": ""}, {"LISTEN_FDS": "two"}], ids=repr)
+def test_without_their_number_no_sockets_are_passed(count: dict[str, str]) -> None:
+    given = {"LISTEN_PID": str(os.getpid()), **count}
+    assert PassedSockets(settings(), given).public == []
+    assert given == {}

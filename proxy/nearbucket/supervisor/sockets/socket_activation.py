@@ -40,7 +40,7 @@ class PassedSockets:
         environment.pop("LISTEN_FDNAMES", None)
         self.public: list[socket.socket] = []
         self.admin: socket.socket | None = None
-        if pid == str(os.getpid()):
+        if pid == str(os.getpid()) and count.isdecimal():
             for number in range(first, first + int(count)):
                 self._add(number, settings)
 
