@@ -87,6 +87,49 @@ async def test_a_file_that_is_gone_is_a_warning_and_read_again_when_it_is_back(
     assert caplog.messages == [gone, f"{file} is there again, unchanged", gone]
 
 
+async def test_a_changed_file_of_a_secret_is_a_change_of_the_configuration(tmp_path: Path) -> None:
+    config, secret, other = (tmp_path / name for name in ("a.yaml", "secret", "other"))
+    config.write_text(f"client_address: {{origin_secret: {{values: ['file:{secret}', env:S]}}}}")
+    secret.write_text("one")
+    source = source_of(config)
+    assert not await source.changed()
+    secret.write_text("two, longer")
+    assert await source.changed()
+    await source.read()
+    assert not await source.changed()
+    secret.unlink()
+    assert await source.changed()
+    await source.read()
+    assert not await source.changed()  # refused once
+    config.write_text(f"client_address: {{origin_secret: {{values: ['file:{other}']}}}}")
+    assert await source.changed()
+    await source.read()
+    secret.write_text("three")
+    assert not await source.changed()  # no longer named
+    other.write_text("four")
+    assert await source.changed()
+
+
+async def test_a_changed_file_of_a_secret_is_a_change_of_an_object(
+    s3: LocalS3, url: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("one")
+    await upload(s3, f"client_address: {{origin_secret: {{values: ['file:{secret}']}}}}")
+    source = source_of(await fetch(url))
+    assert not await source.changed()
+    secret.write_text("two, longer")
+    assert await source.changed()
+    await source.read()
+    assert not await source.changed()
+    secret.write_text("three, and longer")
+    await remove(s3)
+    assert await source.changed()
+    with pytest.raises(ConfigError):
+        await source.read()
+    assert not await source.changed()
+
+
 async def test_a_file_in_a_folder_that_may_not_be_entered_is_left_to_the_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

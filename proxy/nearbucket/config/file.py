@@ -185,6 +185,17 @@ def _secret_values(document: Any) -> list[Any]:
     return document if isinstance(document, list) else []
 
 
+def secret_files(path: ConfigFile | None, environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The files of a configuration's secrets; none if it cannot be read."""
+    try:
+        document = _read(path)
+        overlay(document.data, environ)
+    except ConfigError:
+        return []
+    values = map(str, _secret_values(document.data))
+    return [Path(each.removeprefix("file:")) for each in values if each.startswith("file:")]
+
+
 def _refuse_literal_secrets(document: YamlDocument, name: str) -> None:
     for index, value in enumerate(_secret_values(document.data)):
         if not str(value).startswith(("file:", "env:")):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nearbucket.config.file import DEFAULT_FILE, ConfigObject, name_of
+from nearbucket.config.file import DEFAULT_FILE, ConfigObject, name_of, secret_files
 from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.s3.sdk.config_object import fetch, fetch_changed
 
@@ -68,9 +69,17 @@ class FileSource:
         self._stamp = _stamp(self._file)
         self._is_there = self._stamp is not None
         self.problem: str | None = None
+        self._secrets = _SecretFiles(self._readable())
+
+    def _readable(self) -> Path | None:
+        """The file, unless it is a FIFO, which can be read only once."""
+        return self._path if self._stamp is None or any(self._stamp[:2]) else Path(os.devnull)
 
     async def changed(self) -> bool:
-        """Whether the file was written or replaced; a file that is gone changes nothing."""
+        """Whether the file was written or replaced; a file that is gone changes nothing.
+
+        So it is with the files of its secrets.
+        """
         stamp = _stamp(self._file)
         was_there, self._is_there = self._is_there, stamp is not None
         if stamp is None:
@@ -83,7 +92,7 @@ class FileSource:
             self.problem = None
             if stamp == self._stamp and not was_there:
                 _log.info("%s is there again, unchanged", self._file)
-        return stamp not in {None, self._stamp}
+        return stamp not in {None, self._stamp} or self._secrets.changed()
 
     async def read(self) -> Path | None:
         """The file, whose present state is known from now on.
@@ -94,6 +103,7 @@ class FileSource:
             ConfigError: It is a FIFO, a socket or a device.
         """
         self._stamp, self.name, self.problem = _stamp(self._file), name_of(self._path), None
+        self._secrets.use(self._readable())
         with suppress(OSError):  # ``load`` says why it cannot be read
             if not _is_regular(self._file.stat().st_mode):
                 raise ConfigError(f"{self._file}: is not a regular file; write a file in its place")
@@ -114,9 +124,15 @@ class ObjectSource:
         self._fetched: ConfigObject | None = None
         self._is_read = True  # whether the last reload could read it
         self._asked = time.monotonic()
+        self._secrets = _SecretFiles(known)
 
     async def changed(self) -> bool:
-        """Whether the object has another ETag; while it cannot be read, nothing changes."""
+        """Whether the object has another ETag; while it cannot be read, nothing changes.
+
+        Or whether a file of its secrets has changed.
+        """
+        if self._secrets.changed():
+            return True
         if time.monotonic() - self._asked < ASK_INTERVAL:
             return False
         self._asked = time.monotonic()
@@ -137,12 +153,33 @@ class ObjectSource:
 
     async def read(self) -> ConfigObject:
         """The changed object, or, when a signal asks, the present one."""
+        self._secrets.use(self._known)  # not again, if the object cannot be read
         fetched, self._fetched = self._fetched, None
         if fetched is None:
             self._is_read = False
             fetched = await fetch(self.name)
         self._known, self._is_read, self._asked = fetched, True, time.monotonic()
+        self._secrets.use(fetched)
         return fetched
+
+
+class _SecretFiles:
+    """The files that a configuration names with ``file:``, whose change is one of its own."""
+
+    def __init__(self, config: ConfigFile | None) -> None:
+        self.use(config)
+
+    def use(self, config: ConfigFile | None) -> None:
+        """Take the present state of the files that a configuration names as known."""
+        self._files = secret_files(config)
+        self._stamps = self._now()
+
+    def changed(self) -> bool:
+        """Whether one was written, replaced or removed."""
+        return self._now() != self._stamps
+
+    def _now(self) -> list[tuple[int, int, int] | None]:
+        return [_stamp(each) for each in self._files]
 
 
 def _is_regular(mode: int) -> bool:
