@@ -83,6 +83,10 @@ def test_a_file_replaces_only_what_it_names(tmp_path: Path) -> None:
             "s3: {transfer_between: {us-east-1 us-wset-2: 1}}",
             "s3.transfer_between: 'us-wset-2' is not an AWS region; did you mean us-west-2",
         ),
+        (
+            "s3: {transfer_between: {garage minio: 1}}",
+            "s3.transfer_between: 'garage' is not an AWS region; write one such as",
+        ),
         ("s3: {transfer_per_gb: {us_: 1}}", "s3.transfer_per_gb: no AWS region begins with 'us_'"),
         ("- 1", "Input should be"),
         ("a: [", "is not closed"),
@@ -115,6 +119,13 @@ def test_a_file_may_price_the_transfer_between_any_two_regions(tmp_path: Path) -
     by = tariff(Prices(), own)
     assert by.transfer_per_gb("us-west-2", "eu-west-1") == 0.5
     assert by.transfer_per_gb("eu-central-1", "us-west-2") == 1
+
+
+def test_a_file_may_price_the_transfer_to_a_server_of_ones_own(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("s3: {transfer_between: {us-east-1 garage: 0.09}}")
+    assert tariff(Prices()).transfer_per_gb("us-east-1", "garage") == 0.02
+    assert tariff(Prices(), own).transfer_per_gb("us-east-1", "garage") == 0.09
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from nearbucket.config.aws_endpoints import known_regions, unknown_region
 from nearbucket.config.json_schema.messages import message
-from nearbucket.config.value_types import NOT_BOOLEAN, Section
+from nearbucket.config.value_types import NOT_BOOLEAN, Section, nearest
 from nearbucket.config.yaml_text.yaml_document import read_yaml
 from nearbucket.config.yaml_text.yaml_errors import Fault
 from nearbucket.errors import ConfigError
@@ -137,14 +137,17 @@ def _merged(under: object, over: object) -> object:
 
 
 def _wrong_regions(prices: S3Prices) -> Iterator[str]:
-    """Errors in prices of transfer whose keys are no AWS regions: they would have no effect."""
+    """Errors in prices of transfer whose keys are no regions: they would have no effect.
+
+    A server of one's own may have any name, unless it is like that of an AWS region.
+    """
     known = known_regions()
     for pair in prices.transfer_between:
         names = pair.split(" ")
         if len(names) != 2:  # noqa: PLR2004
             yield f"transfer_between: {pair!r} is not two regions, such as us-east-1 us-east-2"
         for name in names:
-            if name not in known:
+            if name not in known and (known.isdisjoint(names) or nearest(name, known)):
                 yield f"transfer_between: {name!r} {unknown_region(name)}"
     for start in prices.transfer_per_gb:
         if not any(name.startswith(start) for name in known):
