@@ -306,7 +306,7 @@ RUSH = (fact("once.img", size=4000 * MIB, day=6, requests=4000), fact("a.zip", "
         pytest.param([*steady("UNKNOWN")], NOBODY, id="only from outside of AWS"),
         pytest.param([*steady("cn-north-1")], NOBODY, id="from another partition"),
         pytest.param([*steady("NO-ADDRESS"), *steady("AMAZON-NO-REGION")], NOBODY, id="no region"),
-        pytest.param([*steady(requests=1)], "the best one would save less than 5 USD", id="little"),
+        pytest.param([*steady(requests=1)], "the best one would save less than $5.00", id="little"),
         pytest.param(
             [*steady("UNKNOWN"), *RUSH], "no evidence for *.img: it is seen on 1 of", id="a rush"
         ),
@@ -346,7 +346,7 @@ def test_a_flat_rate_plan_saves_what_a_smaller_size_of_it_costs_less() -> None:
 
 def test_a_plan_with_one_size_saves_nothing() -> None:
     found = advice(half(16, 14), tariff(Prices(plan="flat:pro")))
-    assert why_nothing(found) == "the best one would save less than 5 USD a month"
+    assert why_nothing(found) == "the best one would save less than $5.00 a month"
 
 
 def test_the_origin_may_be_anywhere() -> None:

@@ -55,24 +55,24 @@ def test_a_flat_rate_plan_comes_first() -> None:
     first, own, nat = notes("flat:premium-75", removed=30, saving=100.0)
     assert first == (
         "With the flat-rate plan Premium 75 TB, redirects save only what a smaller plan costs "
-        "less: 65 TB a month need the plan of 1,450 USD, and 35 TB that of 1,000 USD. The plan "
+        "less: 65 TB a month need the plan of $1,450, and 35 TB that of $1,000. The plan "
         "has to be changed for it."
     )
-    assert own.startswith("What nearbucket itself costs is not subtracted: about 74 USD a month")
+    assert own.startswith("What nearbucket itself costs is not subtracted: about $74 a month")
     assert nat.startswith("Clients behind a NAT gateway")
 
 
 @pytest.mark.parametrize(("plan", "tb"), [("flat:premium-50", 40), ("flat:pro", 40)])
 def test_a_plan_that_stays_saves_nothing(plan: str, tb: float) -> None:
     first, *_ = notes(plan, tb=tb, removed=30)
-    assert re.search(r"save nothing: it costs [\d,]+ USD with 10 TB a month, as with 40 TB", first)
+    assert re.search(r"save nothing: it costs \$[\d,.]+ with 10 TB a month, as with 40 TB", first)
 
 
 def test_more_than_the_size_of_a_plan_is_told() -> None:
     assert "700 TB a month are more than the 600 TB of this plan." in notes("flat:premium-600", 700)
     assert notes("flat:premium-50", 65)[1] == (
         "65 TB a month are more than the 50 TB of this plan; premium-75 is large enough, for "
-        "1,450 USD a month."
+        "$1,450 a month."
     )
 
 
@@ -88,15 +88,15 @@ def test_a_plan_includes_so_many_requests(requests: float, plan: str | None) -> 
 def test_more_requests_than_a_plan_includes_are_told() -> None:
     assert notes("flat:pro", 20, requests=38.4e6)[1] == (
         "38 million requests a month are more than the 10 million of this plan; business is large "
-        "enough, for 200 USD a month."
+        "enough, for $200 a month."
     )
     assert "more than" not in " ".join(notes("flat:pro", 20, requests=10e6))
 
 
 def test_a_flat_rate_plan_that_saves_more_than_redirects_is_told_first() -> None:
     first = notes(tb=200, saving=5000.0)[0]
-    assert first.startswith("The flat-rate plan premium-200 costs 3,500 USD a month for up to 200")
-    assert "Changing the plan saves more than redirects, which save 5,000 USD" in first
+    assert first.startswith("The flat-rate plan premium-200 costs $3,500 a month for up to 200")
+    assert "Changing the plan saves more than redirects, which save $5,000" in first
     assert "--plan flat:premium-200" in first
 
 
@@ -246,12 +246,12 @@ def test_copies_of_all_objects_are_told(path: str, regions: tuple[str, ...], tol
 def test_a_plan_that_is_larger_than_needed_is_told() -> None:
     first, second, *_ = notes("flat:premium-600", removed=10)
     assert first.startswith(
-        "With the flat-rate plan Premium 75 TB, redirects save nothing: it costs 1,450 USD with 55"
+        "With the flat-rate plan Premium 75 TB, redirects save nothing: it costs $1,450 with 55"
     )
     assert second == (
-        "The flat-rate plan Premium 600 TB costs 10,000 USD a month. The bill here is the 1,450 "
-        "USD of the size that is enough for 65 TB: without any redirect, changing to it saves "
-        "8,550 USD."
+        "The flat-rate plan Premium 600 TB costs $10,000 a month. The bill here is the "
+        "$1,450 of the size that is enough for 65 TB: without any redirect, changing to it saves "
+        "$8,550."
     )
     assert not any("The bill here" in each for each in notes("flat:premium-75", removed=30))
     assert not any("The bill here" in each for each in notes("flat:premium-75", tb=300))

@@ -10,6 +10,7 @@ from nearbucket.analysis.reading.formats import REDIRECTS, S3_LOG, TO_HTTPS
 from nearbucket.analysis.recommending.policy_fit import EVERYTHING
 from nearbucket.analysis.recommending.recommendation import NothingRecommended
 from nearbucket.analysis.reducing.request_columns import REPEATED
+from nearbucket.analysis.report.figures import money
 from nearbucket.config.prices import GB, MONTH_DAYS
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB
@@ -193,19 +194,19 @@ def _flat_rate(tariff: Tariff, usage: Usage, left: float) -> Iterator[str]:
     if after[1] < before[1]:
         yield (
             f"{with_plan} only what a smaller plan costs less: {_tb(total)} a month need the plan "
-            f"of {before[1]:,.0f} USD, and {_tb(left)} that of {after[1]:,.0f} USD. The plan has "
+            f"of {money(before[1])}, and {_tb(left)} that of {money(after[1])}. The plan has "
             "to be changed for it."
         )
     else:
         yield (
-            f"{with_plan} nothing: it costs {before[1]:,.0f} USD with {_tb(left)} a month, as with "
+            f"{with_plan} nothing: it costs {money(before[1])} with {_tb(left)} a month, as with "
             f"{_tb(total)}. Requests to S3 and copies come on top."
         )
     if before[1] < (own := tariff.steps[-1][1]):
         yield (
-            f"The {tariff.words} costs {own:,.0f} USD a month. The bill here is the "
-            f"{before[1]:,.0f} USD of the size that is enough for {_tb(total)}: without any "
-            f"redirect, changing to it saves {own - before[1]:,.0f} USD."
+            f"The {tariff.words} costs {money(own)} a month. The bill here is the "
+            f"{money(before[1])} of the size that is enough for {_tb(total)}: without any "
+            f"redirect, changing to it saves {money(own - before[1])}."
         )
     name = tariff.plan.removeprefix("flat:").partition("-")[0]
     included = tariff.prices.cloudfront.plan_requests[name]
@@ -220,7 +221,7 @@ def _flat_rate(tariff: Tariff, usage: Usage, left: float) -> Iterator[str]:
     if over:
         larger = _cheapest_plan(tariff, usage)
         if larger is not None:
-            over.append(f"{larger.name} is large enough, for {larger.usd:,.0f} USD a month")
+            over.append(f"{larger.name} is large enough, for {money(larger.usd)} a month")
         yield f"{'; '.join(over)}."
 
 
@@ -236,14 +237,13 @@ def _pay_as_you_go(tariff: Tariff, usage: Usage, saving: float) -> Iterator[str]
     if cheapest is None or cheapest.usd >= now:
         return
     text = (
-        f"The flat-rate plan {cheapest.name} costs {cheapest.usd:,.0f} USD a month for up to "
+        f"The flat-rate plan {cheapest.name} costs {money(cheapest.usd)} a month for up to "
         f"{cheapest.tb:g} TB and {_millions(cheapest.requests)} requests, for one distribution; "
-        f"pay as you go costs {now:,.0f} USD for these {_tb(total)} and "
+        f"pay as you go costs {money(now)} for these {_tb(total)} and "
         f"{_millions(usage.cdn_requests)} requests"
     )
     if cheapest.usd < now - saving:
-        text += f". Changing the plan saves more than redirects, which save {max(0, saving):,.0f}"
-        text += " USD"
+        text += f". Changing the plan saves more than redirects, which save {money(max(0, saving))}"
     yield (
         f"{text}. See what the plan includes, and compute again with --plan flat:{cheapest.name}, "
         "and --host if there are several distributions."
@@ -319,7 +319,7 @@ def _own_costs(saving: float) -> Iterator[str]:
         return
     more = ", more than this policy saves" if saving < _OWN_USD else ""
     yield (
-        f"What nearbucket itself costs is not subtracted: about {_OWN_USD} USD a month for two "
+        f"What nearbucket itself costs is not subtracted: about ${_OWN_USD} a month for two "
         f"tasks on Fargate and a load balancer{more}. As a CloudFront Function it needs neither."
     )
 

@@ -206,7 +206,7 @@ def test_a_page_without_a_recommendation_has_no_bill_after_and_no_block_to_paste
     without = replace(made_report(), recommendation=None, notes=())
     page = Page(render(without, "html"))
     assert page.shown().count("No policy was asked for.") == 2
-    why = "No policy is recommended: the best one would save less than 5 USD a month."
+    why = "No policy is recommended: the best one would save less than $5.00 a month."
     shown = Page(render(replace(without, notes=("Other.", why)), "html")).shown()
     assert shown.count(why) == 2
     assert "with the recommended policy" not in shown

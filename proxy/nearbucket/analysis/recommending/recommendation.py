@@ -26,6 +26,7 @@ from nearbucket.analysis.recommending.recommended_config import (
     with_hosts,
 )
 from nearbucket.analysis.recommending.recommended_lines import RecommendationReasons
+from nearbucket.analysis.report.figures import money
 from nearbucket.config.settings import ClientAddress
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def recommend(  # noqa: PLR0913  # what a recommendation depends on
         return NothingRecommended(_NO_TRAFFIC + by_site)
     valuation = Valuation.build(facts, month_bill(tables, tariff, usage), site)
     fit = _fit(valuation)
-    too_little = f"the best one would save less than {valuation.least:,.0f} USD a month"
+    too_little = f"the best one would save less than {money(valuation.least)} a month"
     if not fit.policy.patterns:
         weak = [f"no evidence for {name}: {why}" for name, why in fit.weak.items()]
         return NothingRecommended(weak[0] if weak else too_little)
@@ -164,12 +165,12 @@ def _fit(valuation: Valuation) -> _Fit:
 def _yaml(settings: Settings, recommended: Recommendation, days: float) -> str:
     """The configuration, with what it saves and what is to be done with it."""
     saved, low, high = (
-        f"{usd:,.0f}" for usd in (recommended.saving_usd_month, recommended.low, recommended.high)
+        money(usd) for usd in (recommended.saving_usd_month, recommended.low, recommended.high)
     )
     others = ", ".join(ascii(site.name)[1:-1] for site in settings.sites[1:])
     heading = (
         f"Recommended by nearbucket analyze from {days_text(days)} of logs.",
-        f"Saves {saved} USD a month ({low} to {high}).",
+        f"Saves {saved} a month ({low} to {high}).",
         "Put in the names of your buckets, and fill them with nearbucket sync.",
         *((_SHADOW,) if settings.sites[0].redirect.mode == "shadow" else ()),
         *([f"This is the first site: keep those for {others}."] if others else ()),

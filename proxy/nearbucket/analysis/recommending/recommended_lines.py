@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nearbucket.analysis.answers import RecommendedLine
 from nearbucket.analysis.policies.month_effect import MonthEffect
 from nearbucket.analysis.recommending.policy_fit import EVERYTHING
+from nearbucket.analysis.report.figures import money
 from nearbucket.config.prices import GB
 from nearbucket.config.value_types import written_size
 from nearbucket.plural import plural
@@ -70,7 +71,7 @@ class RecommendationReasons:
             before, known = effect, objects
             why = f"{plural(count, 'object')}, {more.redirects:,.0f} redirects a month"
             if len(self.policy.regions) > 1:
-                why += f"; copies and requests to S3 cost {_usd(more.costs)} a month"
+                why += f"; copies and requests to S3 cost {money(more.costs)} a month"
             if name == EVERYTHING and len(self.policy.regions) > 1:
                 why += "; sync also copies objects that nobody asked for"
             yield _line("pattern", name, more.gb * GB, count, more.saving, why)
@@ -86,7 +87,7 @@ class RecommendationReasons:
                 "the origin's own bucket: no copies"
                 if own
                 else f"{plural(objects, 'object')} to copy; copies and requests to S3 cost "
-                f"{_usd(more.costs)} a month"
+                f"{money(more.costs)} a month"
             )
             count = 0 if own else objects
             yield _line("region", name, more.gb * GB, count, more.saving, why)
@@ -124,7 +125,7 @@ class RecommendationReasons:
             asked = sum(sum(facts.requests.get(slot, {}).values()) for slot in slots)
             why = (
                 f"{plural(objects, 'object')}, {asked / objects:.1f} requests for each: their "
-                f"copies would cost {_usd(-usd)} a month more than they save"
+                f"copies would cost {money(-usd)} a month more than they save"
             )
         return _line("pattern", name, size, objects, usd, why, chosen=False)
 
@@ -136,7 +137,7 @@ class RecommendationReasons:
         if not _month_bytes(self.valuation, large, self.policy.regions):
             return "not requested from the chosen regions"
         if usd < self.worth.least:
-            return f"saves less than {_usd(self.worth.least)} a month"
+            return f"saves less than {money(self.worth.least)} a month"
         if why := self.weak.get(EVERYTHING):
             return f"no evidence that it stays: {why}"
         return "the patterns before it save more"
@@ -162,9 +163,9 @@ class RecommendationReasons:
         if why := self.weak.get(region):
             why = f"no evidence that it stays: {why}"
         elif usd < 0:
-            why = f"copies would cost {_usd(-usd)} a month more than they save"
+            why = f"copies would cost {money(-usd)} a month more than they save"
         else:
-            why = f"a bucket would save {_usd(usd)} a month, less than {_usd(self.worth.least)}"
+            why = f"a bucket would save {money(usd)} a month, less than {money(self.worth.least)}"
         size = _month_bytes(self.valuation, list(facts.copies), (region,))
         objects = facts.objects(slots)
         return _line("region", region, size, objects, usd, why, chosen=False)
@@ -181,7 +182,7 @@ class RecommendationReasons:
             usd = self._value(slots, self.policy.regions)
             size = _month_bytes(self.valuation, slots, self.policy.regions)
             why = (
-                f"copies of {plural(objects, 'object')} would cost {_usd(-usd)} a month more than "
+                f"copies of {plural(objects, 'object')} would cost {money(-usd)} a month more than "
                 "they save"
             )
             if usd > 0:
@@ -204,7 +205,7 @@ class RecommendationReasons:
             facts.requests.get(slot, {}).get(region, 0) for slot in slots for region in regions
         )
         usd = self._value(slots, regions)
-        gain = "nothing" if usd <= 0 else _usd(usd)
+        gain = "nothing" if usd <= 0 else money(usd)
         why = (
             f"smaller objects of these patterns would be {asked * facts.month:,.0f} further "
             f"redirects a month, and save {gain}"
@@ -234,7 +235,3 @@ def _line(  # noqa: PLR0913, PLR0917  # the fields of a line
 
 def _month_bytes(valuation: Valuation, slots: Collection[Slot], regions: Collection[str]) -> float:
     return sum(valuation.removed(slots, regions).values()) * GB
-
-
-def _usd(amount: float) -> str:
-    return f"{amount:,.0f} USD" if amount >= 10 else f"{amount:.2f} USD"  # noqa: PLR2004
