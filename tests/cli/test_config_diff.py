@@ -284,6 +284,12 @@ def test_what_a_log_cannot_say_is_said(compare: Diff) -> None:
     ) in err
 
 
+S3_LINE = (
+    b"owner downloads [02/Nov/2026:03:00:00 +0000] 192.0.2.3 - ID REST.GET.OBJECT k "
+    b'"GET /k HTTP/1.1" 200 - 9 9 9 9 "-" "curl/8" -\n'
+)
+
+
 def test_requests_for_hosts_that_neither_configuration_has_are_told(
     compare: Diff, tmp_path: Path
 ) -> None:
@@ -293,9 +299,12 @@ def test_requests_for_hosts_that_neither_configuration_has_are_told(
     elsewhere = line_of(JsonFormat(), SENT._replace(host="d1.cloudfront.example", reason="host"))
     log = compare.log(LOG + 2 * elsewhere)
     done = compare.nearbucket("config", "diff", a, b, "--ranges", compare.listed, "--log", log)
-    told = "2 of 6 requests are for hosts that neither configuration has: both refuse them."
-    assert told in done.err
+    told = "2 of 6 requests are for hosts that neither configuration has: both refuse them"
+    assert f"{told}\n" in done.err
     assert "neither configuration" not in compare("--log", log, sites=off()).err
+    s3_log = compare.log(S3_LINE)
+    done = compare.nearbucket("config", "diff", a, b, "--ranges", compare.listed, "--log", s3_log)
+    assert "both refuse them. S3's own logs name the bucket as host\n" in done.err
 
 
 def test_a_size_floor_changes_the_answers_for_objects_that_the_log_shows_to_be_smaller(

@@ -85,6 +85,7 @@ class PolicyDiffTotals:
             bytes of an object, such as 304 or 404: a redirect of them saves nothing.
         other: Requests with another reason in the log than the first configuration gives.
         no_site: Requests for hosts that no site of either configuration has.
+        s3_logs: Whether there are server access logs of S3, whose hosts are buckets.
         unreadable: Lines that cannot be read.
         first: Where and why the first of them cannot be read.
         broken: Files whose rest is lost, and why.
@@ -100,6 +101,7 @@ class PolicyDiffTotals:
     without_bytes: int = 0
     other: int = 0
     no_site: int = 0
+    s3_logs: bool = False
     unreadable: int = 0
     first: str | None = None
     broken: list[str] = field(default_factory=list)

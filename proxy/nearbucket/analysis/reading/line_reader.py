@@ -53,6 +53,7 @@ class LineReader:
 
     def __init__(self, fields: Sequence[str] = ()) -> None:
         """Take the names of the fields of a file without a header; ``()`` if it has one."""
+        self.s3_log = False
         self._problem = ""
         self._pick: Callable[[list[bytes | None]], LogLine] | None = None
         self._count = 0
@@ -73,7 +74,11 @@ class LineReader:
         if raw.startswith(b"#Fields:"):
             self.header(raw)
         elif raw and not raw.startswith(b"#"):
-            return (self._of_columns(raw) if self._pick or b"\t" in raw else _of_s3(raw),)
+            if self._pick or b"\t" in raw:
+                return (self._of_columns(raw),)
+            line = _of_s3(raw)
+            self.s3_log = True
+            return (line,)
         return ()
 
     def header(self, raw: bytes) -> None:

@@ -101,11 +101,13 @@ class LogFiles:
         names: Paths, folders and patterns; ``-`` is standard input.
         size: Bytes of all files on disk; None with standard input.
         position: Bytes read from disk so far.
+        s3_logs: Whether a file that was read is a server access log of S3.
     """
 
     names: Sequence[str]
     size: int | None = field(init=False)
     position: int = field(init=False, default=0)
+    s3_logs: bool = field(init=False, default=False)
     _sources: list[LogSource] = field(init=False)
     _left_out: tuple[DamagedFile, ...] = field(init=False)
 
@@ -139,7 +141,9 @@ class LogFiles:
                 raise ConfigError(f"{name}: {error.strerror or error}") from None
             with file:
                 blocks = LogBlocks(file, self._advance)
-                yield from _entries(blocks, name)
+                reader = LineReader()
+                yield from _entries(blocks, reader, name)
+                self.s3_logs |= reader.s3_log
             if blocks.parquet:
                 yield from _of_parquet(blocks.parquet, name)
             if blocks.damage:
@@ -151,8 +155,10 @@ class LogFiles:
         self.position += count
 
 
-def _entries(blocks: LogBlocks, name: str) -> Iterator[LogEntry | UnreadableInput]:
-    reader, number = LineReader(), 0
+def _entries(
+    blocks: LogBlocks, reader: LineReader, name: str
+) -> Iterator[LogEntry | UnreadableInput]:
+    number = 0
     for block in blocks:
         for raw in block.removesuffix(b"\n").split(b"\n"):
             number += 1

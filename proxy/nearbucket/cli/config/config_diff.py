@@ -115,6 +115,7 @@ def _replayed(names: Sequence[str], changes: PolicyDiff, limit: int | None) -> P
                 show(logs.position - shown)
                 shown = logs.position
     totals = changes.finish()
+    totals.s3_logs = logs.s3_logs
     if not totals.requests and (why := totals.first or next(iter(totals.broken), None)):
         raise ConfigError(f"--log: no line is a request: {why}")
     return totals

@@ -132,9 +132,10 @@ def notes(
     if hidden:
         yield f"a log does not show the effect of these settings: {', '.join(hidden)}"
     if diff_totals.no_site:
+        hint = ". S3's own logs name the bucket as host" if diff_totals.s3_logs else ""
         yield (
             f"{diff_totals.no_site} of {diff_totals.requests} requests are for hosts that neither "
-            "configuration has: both refuse them. S3's own logs name the bucket as host"
+            f"configuration has: both refuse them{hint}"
         )
     if diff_totals.without_bytes:
         yield (
