@@ -390,3 +390,4 @@ def test_a_terminal_gets_tables_of_the_first_changes(
     assert "saved USD" in out
     assert out.count("stream/off/-") == 1
     assert "1 more changes; a pipe or --json shows all" in err
+    assert re.search(r"without bytes +│ 0 +│", out)  # requests

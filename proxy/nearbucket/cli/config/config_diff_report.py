@@ -118,7 +118,7 @@ def _label(name: str) -> str:
 def _sum(name: str, value: float) -> str:
     if name.endswith("_usd"):
         return f"{value:z.2f}"  # z: never -0.00
-    return size_text(int(value)) if name.endswith("_bytes") else str(value)
+    return size_text(int(value)) if name.endswith("redirected_bytes") else str(value)
 
 
 def notes(
