@@ -7,12 +7,17 @@ Otherwise the package is pure Python. The behaviour is the same (``make compiled
 
 from __future__ import annotations
 
+import ast
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from setuptools import setup
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from setuptools import Extension
 
 COMPILED = (
@@ -31,15 +36,54 @@ be pickled or copied when they are compiled: what goes from one process to anoth
 
 _OPTIONS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")
 """mypy's: ``make types`` checks, and what it needs for that need not be installed here."""
+_SOURCES = Path("proxy/nearbucket")
+_COPIES = Path("build/sources/nearbucket")
+
+
+def with_constructors(source: str) -> str:
+    """A module in which the values of a request have constructors that mypyc compiles.
+
+    Those that ``dataclass`` makes when the module is imported stay Python. Each is one line, in
+    place of the empty one behind the fields: the lines of tracebacks stay those of the source.
+    """
+    source = source.replace("@record(frozen=True, slots=True)", f"@{_DATACLASS}")
+    lines = source.split("\n")
+    for made in ast.parse(source).body:
+        if isinstance(made, ast.ClassDef) and _MADE & {*map(ast.unparse, made.decorator_list)}:
+            fields = [each for each in made.body if isinstance(each, ast.AnnAssign)]
+            lines[fields[-1].end_lineno or 0] = f"    {_constructor(fields)}"
+    return "\n".join(lines)
+
+
+_DATACLASS = "dataclass(slots=True, unsafe_hash=True)"
+_MADE = {_DATACLASS, "dataclass(slots=True)"}
+"""Decorators of the values: they are frozen for mypy only (``policy/record.py``), or not at all."""
+
+
+def _constructor(fields: Sequence[ast.AnnAssign]) -> str:
+    parameters, names = ["self"], [ast.unparse(field.target) for field in fields]
+    for name, field in zip(names, fields, strict=True):
+        default = field.value
+        if isinstance(default, ast.Call):  # of ``field``
+            default = {each.arg: each.value for each in default.keywords}.get("default")
+        value = "" if default is None else f" = {ast.unparse(default)}"
+        parameters.append(f"{name}: {ast.unparse(field.annotation)}{value}")
+    body = "; ".join(f"self.{name} = {name}" for name in names)
+    return f"def __init__({', '.join(parameters)}) -> None: {body}"
 
 
 def extensions() -> list[Extension]:
     """The C extensions."""
     from mypyc.build import mypycify  # noqa: PLC0415  # only a compiled build needs it
 
-    files = [f"proxy/nearbucket/{module}.py" for module in COMPILED]
+    shutil.rmtree(_COPIES, ignore_errors=True)
+    shutil.copytree(_SOURCES, _COPIES, ignore=shutil.ignore_patterns("__pycache__"))
+    files = [_COPIES / f"{module}.py" for module in COMPILED]
+    for file in files:
+        source = file.read_text("utf-8")
+        file.write_text(with_constructors(source), "utf-8")
     made: list[Extension] = mypycify(
-        [*_OPTIONS, *files], opt_level="3", debug_level="0", group_name="nearbucket"
+        [*_OPTIONS, *map(str, files)], opt_level="3", debug_level="0", group_name="nearbucket"
     )
     return made
 

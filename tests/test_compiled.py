@@ -10,10 +10,17 @@ import os
 import runpy
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
 import nearbucket
+from nearbucket.frontend.cached_decision import ClientEntry, ObjectEntry
+from nearbucket.frontend.decision_cache import KnownClient
+from nearbucket.policy.client_address import ResolvedAddress
+from nearbucket.policy.engine import ResolvedTarget
+from nearbucket.policy.model import RedirectTo, Request, Stream
+from nearbucket.policy.rules import Facts
 from nearbucket.version import is_compiled
 
 SETUP = runpy.run_path(str(Path(__file__).parents[1] / "setup.py"))
@@ -28,3 +35,29 @@ def test_the_build_is_the_one_that_was_asked_for() -> None:
 def test_all_modules_are_compiled_or_none(module: str) -> None:
     file = importlib.import_module(f"{nearbucket.__name__}.{module}").__file__
     assert str(file).endswith(tuple(EXTENSION_SUFFIXES)) is is_compiled()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [Request, ResolvedTarget, ResolvedAddress, Facts, RedirectTo, Stream, ClientEntry, ObjectEntry,
+     KnownClient],
+)  # fmt: skip
+def test_the_constructors_of_what_a_request_makes_are_compiled(made: type) -> None:
+    assert isinstance(vars(made)["__init__"], FunctionType) is not is_compiled()
+
+
+def test_a_constructor_takes_the_place_of_the_empty_line_behind_the_fields() -> None:
+    source = """
+@record(frozen=True, slots=True)
+class Made:
+    one: str
+    two: int | None = field(default=None, repr=False)
+
+    def method(self): ...
+"""
+    made = SETUP["with_constructors"](source).split("\n")
+    assert made[5] == (
+        "    def __init__(self, one: str, two: int | None = None) -> None: "
+        "self.one = one; self.two = two"
+    )
+    assert made[6:] == source.split("\n")[6:]

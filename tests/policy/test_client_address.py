@@ -188,9 +188,9 @@ def test_no_secret_is_asked_for_by_default() -> None:
 @given(st.binary(max_size=80), st.sampled_from([ONE_HOP, TWO_HOPS, FORWARDED, THROUGH_CDN]))
 def test_any_header_gives_an_address_or_none(value: bytes, keys: dict[str, Any]) -> None:
     asked = Request("GET", "/", {b"x-forwarded-for": value}, BALANCER)
-    address, _, packed = trust(**keys).client(asked)
-    assert address is None or plain_address(address) == address
-    assert packed == (None if address is None else packed_address(address))
+    found = trust(**keys).client(asked)
+    assert found.address is None or plain_address(found.address) == found.address
+    assert found.packed == (None if found.address is None else packed_address(found.address))
 
 
 @pytest.mark.parametrize(

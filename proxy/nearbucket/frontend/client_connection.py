@@ -154,7 +154,7 @@ class ClientConnection:
             self._hand_over(chunk, HandoffReason.UNUSUAL, AIOHTTP_UNTIL_CLOSE)
             return
         head = context.parser.split(chunk)
-        if isinstance(head, HandoffReason):
+        if not isinstance(head, tuple):  # several times as fast as asking whether it is the Enum's
             self._hand_over(chunk, head, AIOHTTP_UNTIL_CLOSE)
             return
         known = context.decision_cache.get_client(self._peer, head, chunk)
@@ -163,14 +163,14 @@ class ClientConnection:
             self._respond(chunk, cached, started)
             return
         found = context.parser.parse(head, self._peer, None if known is None else known.entry)
-        if isinstance(found, HandoffReason):
+        if not isinstance(found, tuple):
             self._hand_over(chunk, found, AIOHTTP_UNTIL_CLOSE)
             return
         made = self._decide(head, found, known, started)
-        if isinstance(made, HandoffReason):
-            self._hand_over(chunk, made, AIOHTTP_ONE_REQUEST)
-        else:
+        if isinstance(made, tuple):
             self._respond(chunk, made, started)
+        else:
+            self._hand_over(chunk, made, AIOHTTP_ONE_REQUEST)
 
     def _decide(
         self, head: RequestHead, found: PlainRequest, known: KnownClient | None, now: float

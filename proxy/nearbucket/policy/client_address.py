@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from nearbucket.policy.record import record
 from nearbucket.regions.prefixes import address_text, packed_address
 from nearbucket.regions.region_table import NetworkSet, network_set
 
@@ -36,7 +37,8 @@ FORWARDED_FOR = b"x-forwarded-for"
 VIEWER_ADDRESS = b"cloudfront-viewer-address"
 
 
-class ResolvedAddress(NamedTuple):
+@record(frozen=True, slots=True)
+class ResolvedAddress:
     """The client's address and where it was read.
 
     Attributes:

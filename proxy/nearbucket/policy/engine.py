@@ -27,6 +27,7 @@ from nearbucket.policy.model import (
 )
 from nearbucket.policy.object_keys import encode_key, object_key, split_target
 from nearbucket.policy.preconditions import held_version, names_origin
+from nearbucket.policy.record import record
 from nearbucket.policy.rules import Facts, SitePolicy, rollout_bucket
 from nearbucket.regions.region_table import RegionTable, network_set
 
@@ -99,7 +100,8 @@ ASSUME_REPLICATED: ReplicaKnowledge = FixedKnowledge(REPLICA_OK)
 """To decide by the policy alone: all copies are there, and no client comes back."""
 
 
-class ResolvedTarget(NamedTuple):
+@record(frozen=True, slots=True)
+class ResolvedTarget:
     """What a request names: a site's policy, an object key, and the query, still encoded."""
 
     site: SitePolicy
@@ -191,7 +193,7 @@ class Engine:
     def _serve(
         self, request: Request, resolved: ResolvedTarget, replicas: ReplicaKnowledge
     ) -> RedirectTo | Stream:
-        site, key, _ = resolved
+        site, key = resolved.site, resolved.key
         facts, headers = self._facts(request, resolved), request.headers
         client, region = facts.client, facts.region
         reason, replica, base, etag = site.reason(facts), REPLICA_OK, None, None
@@ -226,13 +228,14 @@ class Engine:
 
     def _facts(self, request: Request, resolved: ResolvedTarget) -> Facts:
         address, region = request.located or self._locate(request)
-        site, key, query = resolved
-        asked = site.origin_arguments(query) if query else ()
-        return Facts(request, key, query, address, region, asked)
+        query = resolved.query
+        asked = resolved.site.origin_arguments(query) if query else ()
+        return Facts(request, resolved.key, query, address, region, asked)
 
     def _locate(self, request: Request) -> tuple[str | None, str | None]:
-        address, _, packed = self.trust.client(request)
-        return address, None if packed is None else self.table.region_of(packed)
+        found = self.trust.client(request)
+        packed = found.packed
+        return found.address, None if packed is None else self.table.region_of(packed)
 
     def site_of(self, request: Request, authority: str | None) -> SitePolicy | None:
         """The site that serves the request's host, or None."""

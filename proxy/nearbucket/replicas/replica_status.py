@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.policy.model import Reason, ReplicaStatus
+from nearbucket.policy.model import REPLICA_OK, Reason, ReplicaStatus
 from nearbucket.replicas.bucket_cache import RENEW_AFTER
 from nearbucket.replicas.bucket_probe import BucketProbe
 from nearbucket.replicas.check_queue import NO_CLIENT
@@ -179,7 +179,7 @@ class ReplicaStatuses:
                 self.health.requested(rule.watched_url, key)
             return DOWN
         if not rule.buckets:
-            return ReplicaStatus()
+            return REPLICA_OK
         return self._status(rule, key, monotonic())
 
     def _is_down(self, rule: ReplicaRule) -> bool:
