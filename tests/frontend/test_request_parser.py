@@ -128,9 +128,13 @@ def test_heads_of_a_layout_that_comes_often_are_not_cut_into_lines(
     learned: PlainRequestParser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PlainRequestParser, "_split_lines", None)
-    for value in (b"10", b"", b" a\tb ", b"Content-Length: 1"):
+    for value in (b"10", b"", b" a b ", b"Content-Length: 1"):
         head = learned.split(with_id(value))
         assert head == (b"GET /a HTTP/1.1", (b"Host: h",))
+
+
+def test_a_tab_in_a_skipped_value_changes_nothing(learned: PlainRequestParser) -> None:
+    assert learned.split(with_id(b" a\tb ")) == (b"GET /a HTTP/1.1", (b"Host: h",))
 
 
 @pytest.mark.parametrize(
