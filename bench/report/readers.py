@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.lib.case import BenchError
 from bench.lib.processes import module_command, running
+from tests.analysis.log_writers import write
+from tests.analysis.made_logs import Mixed
 from tests.made_ranges import MADE
 
 if TYPE_CHECKING:
@@ -51,22 +53,17 @@ class Run(NamedTuple):
     peak: float
 
 
-def write_logs(folder: Path, lines: int, files: int, addresses: int, cores: Cores) -> LogSet:
-    """Make mixed traffic with the generator of the tests.
+def write_logs(folder: Path, lines: int, files: int, addresses: int) -> LogSet:
+    """Make mixed traffic with the generator of the tests, on all cores.
 
     Args:
         folder: Where to.
         lines: Requests.
         files: Files.
         addresses: Distinct clients at most.
-        cores: Where it runs.
     """
-    options = {"lines": lines, "files": files, "addresses": addresses, "objects": 20_000}
-    given = [each for name, value in options.items() for each in (f"--{name}", value)]
-    command = module_command("tests.analysis.log_writers", folder, *given)
-    with running(command, core=cores) as process:
-        if process.wait():
-            raise BenchError("the logs could not be made")
+    spec = Mixed(lines, files, objects=20_000, addresses=addresses)
+    write(folder, spec, processes=os.cpu_count() or 1)
     return LogSet(folder, lines)
 
 

@@ -35,7 +35,7 @@ def main(
             if free_space(Path(place)) < count * _BYTES_A_LINE:
                 raise BenchError(f"{count:,} lines need {count * _BYTES_A_LINE >> 30} GiB of disk")
             files = max(2, count // _LINES_A_FILE)
-            logs = write_logs(Path(place) / "logs", count, files, count // _LINES_A_CLIENT, cores)
+            logs = write_logs(Path(place) / "logs", count, files, count // _LINES_A_CLIENT)
             found = run_once(analyze(logs, "--memory", memory), logs, cores)
         say(
             f"{count:,} lines: {found.cpu:.2f} s of CPU time and {found.wall:.2f} s a million "
