@@ -110,6 +110,44 @@ async def test_a_changed_file_of_a_secret_is_a_change_of_the_configuration(tmp_p
     assert await source.changed()
 
 
+async def test_a_changed_file_of_a_secret_waits_for_a_configuration_that_is_gone(
+    tmp_path: Path,
+) -> None:
+    config, secret, away = (tmp_path / name for name in ("a.yaml", "secret", "away"))
+    config.write_text(f"client_address: {{origin_secret: {{values: ['file:{secret}']}}}}")
+    secret.write_text("one")
+    source = source_of(config)
+    config.rename(away)
+    secret.write_text("two, longer")
+    assert not any([await source.changed() for _ in range(2)])
+    assert source.problem
+    away.rename(config)
+    assert await source.changed()
+    assert not source.problem
+
+
+async def test_a_changed_file_of_a_secret_is_seen_without_a_configuration_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    secret = tmp_path / "secret"
+    monkeypatch.setenv("NEARBUCKET_CLIENT_ADDRESS__ORIGIN_SECRET__VALUES", f"['file:{secret}']")
+    source = source_of(None)
+    assert not await source.changed()
+    secret.write_text("one")
+    assert await source.changed()
+    assert await source.read() is None
+    assert not await source.changed()
+
+
+async def test_a_secret_whose_path_can_be_no_file_is_left_to_the_reader(tmp_path: Path) -> None:
+    config = tmp_path / "a.yaml"
+    config.write_text('client_address: {origin_secret: {values: ["file:a\\0b"]}}')
+    source = source_of(config)
+    assert await source.read() == config
+    assert not await source.changed()
+
+
 async def test_a_changed_file_of_a_secret_is_a_change_of_an_object(
     s3: LocalS3, url: str, tmp_path: Path
 ) -> None:

@@ -10,7 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nearbucket.config.file import DEFAULT_FILE, ConfigObject, name_of, secret_files
+from nearbucket.config.file import (
+    DEFAULT_FILE,
+    ENVIRONMENT,
+    ConfigObject,
+    name_of,
+    secret_files,
+)
 from nearbucket.errors import ConfigError, ProxyError
 from nearbucket.s3.sdk.config_object import fetch, fetch_changed
 
@@ -78,7 +84,7 @@ class FileSource:
     async def changed(self) -> bool:
         """Whether the file was written or replaced; a file that is gone changes nothing.
 
-        So it is with the files of its secrets.
+        Or whether a file of its secrets was; while it is gone, they could not be read with it.
         """
         stamp = _stamp(self._file)
         was_there, self._is_there = self._is_there, stamp is not None
@@ -88,6 +94,8 @@ class FileSource:
                     f"{self._file} is gone; its configuration stays in use until it is back"
                 )
                 _log.warning("%s", self.problem)
+            if self.name != ENVIRONMENT:
+                return False
         else:
             self.problem = None
             if stamp == self._stamp and not was_there:
@@ -194,7 +202,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     """
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: such as a NUL in its name
         return None
     if not _is_regular(found.st_mode):
         return 0, 0, found.st_ino
