@@ -29,7 +29,10 @@ WRONG = ProbeResult(BucketHealth.WRONG, "there is no bucket b")
         ([REFUSED, REFUSED, GOOD], ["", "expired; run nearbucket check", ""]),
         ([REFUSED, REFUSED, LATER, GOOD], ["", "expired", "expired", ""]),
         ([WRONG, GOOD, REFUSED], ["correct sites.*.origin, and run", "", ""]),
-        ([LATER, LATER, SILENT, GOOD], ["", "no answer; nothing can be", "no answer", ""]),
+        (
+            [LATER, LATER, SILENT, GOOD],
+            ["", "no answer; streams from it may fail", "no answer", ""],
+        ),
         ([LATER, GOOD, SILENT, GOOD], ["", "", "", ""]),
     ],
     ids=["a-rotation", "refused", "then-no-answer", "missing", "silent", "a-pause"],
@@ -64,3 +67,15 @@ async def test_keys_that_are_refused_and_silence_count_from_the_second_time_on(
     for problems, text in zip(seen[1:], told, strict=True):
         assert text in "".join(problems)
         assert bool(problems) is bool(text)
+
+
+def test_an_origin_that_is_silent_is_told_by_the_names_that_its_sites_have_now() -> None:
+    check = OriginCheck(SdkCredentials())
+    check._note("http://b/", "origin of site old", LATER)
+    check._note("http://b/", "origin of site old", LATER)
+    assert check.problems[0].startswith("origin of site old: no answer")
+    check._note("http://b/", "origin of site new", LATER)
+    check._note("http://b/", "origin of site new", SILENT)
+    assert check.problems == [
+        "origin of site new: 503; streams from it may fail; run nearbucket check"
+    ]

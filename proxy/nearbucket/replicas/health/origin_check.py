@@ -89,7 +89,8 @@ class OriginCheck:
         """
         text = _problem(use, result)
         silent = result.health is BucketHealth.FAILED
-        if text is not None and (self._wrong.get(url) == text or (silent and url in self._wrong)):
+        told = self._wrong.get(url, "")
+        if text is not None and (told == text or (silent and told.startswith(f"{use}: "))):
             return
         if (silent or result.health is BucketHealth.REFUSED) and url not in self._once:
             self._once.add(url)
@@ -106,7 +107,7 @@ class OriginCheck:
 def _problem(use: str, result: ProbeResult) -> str | None:
     """What the log and ``/readyz`` say of a bucket that cannot be used."""
     if result.health is BucketHealth.FAILED:
-        return f"{use}: {result.text}; nothing can be streamed from it now; run nearbucket check"
+        return f"{use}: {result.text}; streams from it may fail; run nearbucket check"
     if result.health is BucketHealth.REFUSED:
         return f"{use}: {result.text}; run nearbucket check"
     if result.health is BucketHealth.WRONG:
