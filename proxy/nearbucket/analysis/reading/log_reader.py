@@ -142,8 +142,10 @@ class LogFiles:
             with file:
                 blocks = LogBlocks(file, self._advance)
                 reader = LineReader()
-                yield from _entries(blocks, reader, name)
-                self.s3_logs |= reader.s3_log
+                try:
+                    yield from _entries(blocks, reader, name)
+                finally:  # also if no more lines are wanted
+                    self.s3_logs |= reader.s3_log
             if blocks.parquet:
                 yield from _of_parquet(blocks.parquet, name)
             if blocks.damage:
