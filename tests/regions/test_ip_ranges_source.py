@@ -310,9 +310,19 @@ def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
 def test_a_user_without_a_home_has_no_copy() -> None:
     cache = RangesCache(Path("~/cache.json"), "http://a/")
     for access in (cache.load, lambda: cache.touch(1.0)):
-        with pytest.raises(FileNotFoundError, match="this user has no home folder") as error:
+        with pytest.raises(FileNotFoundError, match="there is no such home folder") as error:
             access()
         assert error.value.filename == "~/cache.json"
+
+
+def test_a_copy_in_the_home_of_a_user_who_does_not_exist_makes_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cache = RangesCache(Path("~no-such-user/cache.json"), "http://a/")
+    with pytest.raises(FileNotFoundError, match="home folder"):
+        cache.save(TWO, None, read_ranges(TWO))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("homeless")

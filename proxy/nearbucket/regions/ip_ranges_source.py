@@ -238,10 +238,10 @@ def _beside(path: Path, kind: str) -> Path:
 
 
 def _in_home(path: Path) -> Path:
-    """As ``expanded``, but raises OSError for ``~`` of a user without a home folder."""
+    """As ``expanded``, but raises OSError for ``~`` or ``~user`` without a home folder."""
     found = expanded(path)
-    if found.parts[:1] == ("~",):
-        raise FileNotFoundError(ENOENT, "this user has no home folder", str(path))
+    if found == path and str(path).startswith("~"):
+        raise FileNotFoundError(ENOENT, "there is no such home folder", str(path))
     return found
 
 
