@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,10 +14,14 @@ from nearbucket.config.value_types import (
     Duration,
     DurationOrOff,
     DurationOrZero,
+    KeyFile,
     Rate,
     Size,
     nearest,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DURATION: TypeAdapter[Any] = TypeAdapter(Duration)
 SIZE: TypeAdapter[Any] = TypeAdapter(Size)
@@ -87,3 +91,16 @@ def test_of_equally_similar_words_the_one_that_begins_alike_is_meant(typo: str, 
 
 def test_a_word_like_none_of_them_is_not_corrected() -> None:
     assert nearest("moon", sorted(known_regions())) is None
+
+
+def test_a_path_that_looks_like_a_key_is_one_unless_its_file_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "keys" / "SecretKey2OfTheProductionSiteABCDEF"
+    name, kind = str(file.relative_to(tmp_path)), TypeAdapter[Any](KeyFile)
+    with pytest.raises(ValueError, match="is a secret"):
+        kind.validate_python(name)
+    file.parent.mkdir()
+    file.write_text("key")
+    assert kind.validate_python(name) == file.relative_to(tmp_path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from difflib import SequenceMatcher
-from os.path import commonprefix
+from os.path import commonprefix, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -198,8 +198,12 @@ def without_secrets(source: str) -> str:
 
 
 def _no_key(value: object) -> object:
-    """The path of a file with a key. A key in its place is refused: messages show paths."""
-    if _KEY_ITSELF.fullmatch(str(value).strip()):  # a ``Path`` would have lost a part of //
+    """The path of a file with a key. A key in its place is refused: messages show paths.
+
+    A file that is there is no key, even if its path looks like one.
+    """
+    text = str(value).strip()  # a ``Path`` would have lost a part of //
+    if _KEY_ITSELF.fullmatch(text) and not isfile(text):  # noqa: PTH113  # never raises
         raise ValueError(
             "is a secret, which does not belong in the file; write the path of a file that has it"
         )
