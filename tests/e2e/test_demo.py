@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.build import COMMAND, PACKAGE
-from tests.e2e.running import PATIENCE, ROOT, gone
+from tests.e2e.running import PATIENCE, gone
 from tests.programs import program
 
 if TYPE_CHECKING:
@@ -47,18 +47,23 @@ class Demo:
         program("curl")  # which the demo runs
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
+        (folder / "nearbucket.yaml").write_text("the user's, which no command of the demo may read")
         self.log = folder / "demo.log"
         self._seen: dict[int, str] = {}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, "demo", *options],
-                cwd=ROOT,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # a proxy that is not there: nothing of the demo may ask it
+                # a proxy that is not there, and a setting: nothing of the demo may use them
                 env=os.environ
-                | {"TMPDIR": str(self.temporary), "http_proxy": "http://127.0.0.1:9"},
+                | {
+                    "TMPDIR": str(self.temporary),
+                    "http_proxy": "http://127.0.0.1:9",
+                    "NEARBUCKET_PRICES__PLAN": "flat:pro",
+                },
                 start_new_session=True,
             )
 

@@ -36,8 +36,6 @@ def start(
         env: Added to this process's environment, without its AWS_ and NEARBUCKET_ variables.
         cwd: Its working folder.
     """
-    others = ("AWS_", "NEARBUCKET_")
-    clean = {name: text for name, text in os.environ.items() if not name.startswith(others)}
     with _signals_deferred():
         process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
             command,
@@ -45,11 +43,17 @@ def start(
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=cwd,
-            env=clean | dict(env),
+            env=own_environment() | dict(env),
             start_new_session=True,
         )
         keep(process)
     return process
+
+
+def own_environment() -> dict[str, str]:
+    """This process's environment, without its AWS_ and NEARBUCKET_ variables."""
+    others = ("AWS_", "NEARBUCKET_")
+    return {name: text for name, text in os.environ.items() if not name.startswith(others)}
 
 
 def end(process: subprocess.Popen[bytes], patience: float) -> None:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Self
 
 from rich.console import Console
 
-from nearbucket.cli.demo.child_process import ENDINGS, end, start
+from nearbucket.cli.demo.child_process import ENDINGS, end, own_environment, start
 from nearbucket.cli.demo.sample_log import write_sample_log
 from nearbucket.cli.demo.seaweedfs import SeaweedFS, allow_anonymous, make_bucket
 from nearbucket.config.yaml_text.yaml_document import write_yaml
@@ -233,7 +233,14 @@ def _try(console: Console, demo: Demo) -> bool:
     right = True
     for title, command, expected in demo.commands():
         done = subprocess.run(  # noqa: S602  # our own command, shown and run alike
-            command, shell=True, capture_output=True, text=True, check=False, timeout=60
+            command,
+            shell=True,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd=demo.folder / "sample-log",  # has no nearbucket.yaml, unlike perhaps the user's
+            env=own_environment(),
         )
         output = done.stdout.replace("\r", "").strip()
         good = all(words in output for words in expected)
