@@ -41,10 +41,10 @@ _COPIES = Path("build/sources/nearbucket")
 
 
 def with_constructors(source: str) -> str:
-    """A module in which the values of a request have constructors that mypyc compiles.
+    """A module's source with written constructors in its dataclasses, for mypyc to compile.
 
     Those that ``dataclass`` makes when the module is imported stay Python. Each is one line, in
-    place of the empty one behind the fields: the lines of tracebacks stay those of the source.
+    place of the empty line after the fields, so that line numbers in tracebacks stay right.
     """
     source = source.replace("@record(frozen=True, slots=True)", f"@{_DATACLASS}")
     lines = source.split("\n")
@@ -57,7 +57,7 @@ def with_constructors(source: str) -> str:
 
 _DATACLASS = "dataclass(slots=True, unsafe_hash=True)"
 _MADE = {_DATACLASS, "dataclass(slots=True)"}
-"""Decorators of the values: they are frozen for mypy only (``policy/record.py``), or not at all."""
+"""Decorators of such dataclasses: frozen for mypy only (``policy/record.py``), or not frozen."""
 
 
 def _constructor(fields: Sequence[ast.AnnAssign]) -> str:

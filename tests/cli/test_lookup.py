@@ -235,7 +235,7 @@ def test_lookup_refuses_a_service_that_the_list_does_not_have(
 ) -> None:
     code, out, err = nearbucket("lookup", "--ranges", listed, "--service", service, WEST)
     assert (code, out) == (2, "")
-    assert f"--service: {service!r} is no label of the list; {hint}" in err
+    assert f"--service: {service!r} is not a label in the list; {hint}" in err
 
 
 @pytest.mark.parametrize("command", ["lookup 192.0.2.7", "ranges show"])

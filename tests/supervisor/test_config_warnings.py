@@ -62,7 +62,7 @@ def test_targets_in_another_region_than_their_clients_are_named(
 def test_services_that_the_list_does_not_have_are_named_with_a_similar_one() -> None:
     chosen = settings(regions={"services": ["EC2", "ec2", "nothing-like-it"]})
     similar, other = list_warnings(chosen, ranges())
-    said = "is no label of the list of prefixes;"
+    said = "is not a label in the list of prefixes;"
     assert similar == f"regions.services: 'ec2' {said} did you mean EC2?"
     assert other.startswith(f"regions.services: 'nothing-like-it' {said} it has ")
     assert list_warnings(chosen, None) == []

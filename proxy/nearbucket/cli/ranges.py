@@ -75,7 +75,7 @@ def lookup(  # noqa: PLR0913  # one parameter an option
     settings = load_regions(config)
     document = _list_in_use(settings, ranges)
     for label, hint in unlisted_services(service or (), document).items():
-        raise ConfigError(f"--service: {label!r} is no label of the list; {hint}")
+        raise ConfigError(f"--service: {label!r} is not a label in the list; {hint}")
     table = build_table(document, tuple(service or settings.services), settings.overrides)
     index = RowIndex(document) if details else None
     wrong = 0

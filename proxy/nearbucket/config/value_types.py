@@ -32,8 +32,9 @@ _KEY_ITSELF = re.compile(
     r"|-----BEGIN.*",
     re.DOTALL,
 )
-"""AWS's secret access keys, and PEM. One that begins with / has capitals, small letters and digits
-between two slashes, which the path of a file of that length hardly has."""
+"""AWS's secret access keys, and PEM. Text that begins with / is taken for a key only if a part
+between slashes has capitals, small letters and digits: few paths of that length have such a part.
+"""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {
     f"{prefix}{i}B": base**power

@@ -238,7 +238,7 @@ def _beside(path: Path, kind: str) -> Path:
 
 
 def _in_home(path: Path) -> Path:
-    """As ``expanded``, but raises OSError for ``~`` or ``~user`` without a home folder."""
+    """A path with the home folder for ``~``; raises OSError if there is no such folder."""
     found = expanded(path)
     if found == path and str(path).startswith("~"):
         raise FileNotFoundError(ENOENT, "there is no such home folder", str(path))

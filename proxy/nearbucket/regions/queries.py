@@ -145,7 +145,7 @@ def _by_region(ranges: Ranges, family: int) -> Mapping[str | None, int]:
 
 
 def unlisted_services(services: Iterable[str], ranges: Ranges) -> dict[str, str]:
-    """The service labels that are not in a list, and what may be meant."""
+    """The service labels that a list does not have, each with the one that may be meant."""
     listed = sorted({row.service for row in ranges.rows})
     return {
         each: f"did you mean {near}?"

@@ -82,9 +82,9 @@ class FileSource:
         return self._path if self._stamp is None or any(self._stamp[:2]) else Path(os.devnull)
 
     async def changed(self) -> bool:
-        """Whether the file was written or replaced; a file that is gone changes nothing.
+        """Whether the file, or one with a secret of it, was written or replaced.
 
-        Or whether a file of its secrets was; while it is gone, they could not be read with it.
+        If the file itself is gone, nothing changes: secrets could not be read with it.
         """
         stamp = _stamp(self._file)
         was_there, self._is_there = self._is_there, stamp is not None
@@ -135,9 +135,9 @@ class ObjectSource:
         self._secrets = _SecretFiles(known)
 
     async def changed(self) -> bool:
-        """Whether the object has another ETag; while it cannot be read, nothing changes.
+        """Whether the object has another ETag, or a file with a secret of it has changed.
 
-        Or whether a file of its secrets has changed.
+        While the object cannot be read, only such a file counts.
         """
         if self._secrets.changed():
             return True
@@ -161,7 +161,7 @@ class ObjectSource:
 
     async def read(self) -> ConfigObject:
         """The changed object, or, when a signal asks, the present one."""
-        self._secrets.use(self._known)  # not again, if the object cannot be read
+        self._secrets.use(self._known)  # one reload for a change, also if the object cannot be read
         fetched, self._fetched = self._fetched, None
         if fetched is None:
             self._is_read = False
@@ -172,13 +172,13 @@ class ObjectSource:
 
 
 class _SecretFiles:
-    """The files that a configuration names with ``file:``, whose change is one of its own."""
+    """The files named with ``file:`` in a configuration; to change one is to change it."""
 
     def __init__(self, config: ConfigFile | None) -> None:
         self.use(config)
 
     def use(self, config: ConfigFile | None) -> None:
-        """Take the present state of the files that a configuration names as known."""
+        """Compare with the present state of this configuration's files from now on."""
         self._files = secret_files(config)
         self._stamps = self._now()
 

@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 def list_warnings(settings: Settings, ranges: Ranges | None) -> list[str]:
-    """What of the configuration has no effect with this list of prefixes."""
+    """Warnings of settings that have no effect with this list of prefixes."""
     unlisted = unlisted_services(settings.regions.services, ranges) if ranges else {}
     return [
-        f"regions.services: {label!r} is no label of the list of prefixes; {hint}"
+        f"regions.services: {label!r} is not a label in the list of prefixes; {hint}"
         for label, hint in unlisted.items()
     ] + [
         f"{key}: the list of prefixes has no address in this region, so no client is redirected "

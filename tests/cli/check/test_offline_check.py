@@ -164,7 +164,9 @@ def test_check_offline_names_a_service_that_the_list_does_not_have(
     regions = {"source": listed, "services": ["EC2", "ec2"]}
     done = nearbucket("check", "--offline", "--config", write(tmp_path / "a.yaml", regions=regions))
     assert (done.code, done.err) == (0, "")
-    said = "warning: regions.services: 'ec2' is no label of the list of prefixes; did you mean EC2?"
+    said = (
+        "warning: regions.services: 'ec2' is not a label in the list of prefixes; did you mean EC2?"
+    )
     assert f"{said}\nsummary: 0 ok, 0 note, 1 warning, 0 wrong\n" in done.out
 
 

@@ -43,7 +43,7 @@ def region_findings(settings: Settings, named: str) -> list[Finding]:
     without = regions_without_prefixes(settings, document)
     found = [Finding(Level.WARNING, key, "ranges", text, fix) for key, fix in without.items()]
     for label, fix in unlisted_services(settings.regions.services, document).items():
-        wrong = f"{label!r} is no label of the list of prefixes"
+        wrong = f"{label!r} is not a label in the list of prefixes"
         found.insert(0, Finding(Level.WARNING, "regions.services", "ranges", wrong, fix))
     if document.built_in:
         text = f"{name} is used, since there is no newer copy; serve replaces it at its first fetch"

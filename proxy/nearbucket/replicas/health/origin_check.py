@@ -1,8 +1,7 @@
-"""Checks that origin and failover buckets exist and accept the keys: else no stream succeeds.
+"""Checks that origin and failover buckets exist, answer and accept the keys; else streams fail.
 
 The supervisor does this at the start, after each reload and once a minute, so that one error in the
-log says so before the first client asks; and that one is silent, which else only clients would
-notice. The answers to clients do not depend on it.
+log says so before the first client asks. The answers to clients do not depend on it.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class OriginCheck:
         """Check nothing yet; ``ambient`` is the AWS SDK's credential chain."""
         self._ambient = ambient
         self._wrong: dict[str, str] = {}
-        self._once: set[str] = set()
+        self._failed_once: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -58,7 +57,7 @@ class OriginCheck:
                 of_url.setdefault(role, []).append(site.name)
         uses = {url: _use_text(of_url) for url, of_url in names.items()}
         self._wrong = {url: text for url, text in self._wrong.items() if url in buckets}
-        self._once.clear()
+        self._failed_once.clear()
         self._task = asyncio.create_task(self._keep_checking(buckets, uses))
 
     def close(self) -> None:
@@ -75,27 +74,27 @@ class OriginCheck:
                 for url, probe in probes.items():
                     result = await _result_of(probe)
                     if self._ambient.problem and buckets[url].credentials == "ambient":
-                        self._once.discard(url)  # the cause is known, and told once for all
+                        self._failed_once.discard(url)  # one warning about the SDK's keys is enough
                     else:
                         self._note(url, uses[url], result)
-                again_soon = self._wrong or self._once
+                again_soon = self._wrong or self._failed_once
                 await asyncio.sleep(RETRY_INTERVAL if again_soon else INTERVAL)
 
     def _note(self, url: str, use: str, result: ProbeResult) -> None:
         """Log what has changed.
 
-        Keys that are refused may be replaced just then, and no answer may pass by itself: only the
-        second time in a row counts.
+        Refused keys may be just about to be replaced, and an unanswered probe may be answered the
+        next time: both count only the second time in a row.
         """
         text = _problem(use, result)
-        silent = result.health is BucketHealth.FAILED
+        no_answer = result.health is BucketHealth.FAILED
         told = self._wrong.get(url, "")
-        if text is not None and (told == text or (silent and told.startswith(f"{use}: "))):
+        if text is not None and (told == text or (no_answer and told.startswith(f"{use}: "))):
             return
-        if (silent or result.health is BucketHealth.REFUSED) and url not in self._once:
-            self._once.add(url)
+        if (no_answer or result.health is BucketHealth.REFUSED) and url not in self._failed_once:
+            self._failed_once.add(url)
             return
-        self._once.discard(url)
+        self._failed_once.discard(url)
         if text is not None:
             self._wrong[url] = text
             _log.error("%s", text)
