@@ -226,8 +226,8 @@ def test_a_configuration_at_another_url_is_answered_with_what_is_read(
     code, out, err = nearbucket(*command.split(), "--config", url)
     assert (code, out) == (2, "")
     assert err == (
-        "nearbucket: --config https://********@config.example/nearbucket.yaml: write the path of a "
-        "file, or s3://BUCKET/KEY\n"
+        "nearbucket: https://********@config.example/nearbucket.yaml: is a URL; write the path of "
+        "a file, or s3://BUCKET/KEY\n"
     )
 
 
