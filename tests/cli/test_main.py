@@ -74,6 +74,8 @@ def test_the_promised_options_are_there(nearbucket: Run, command: str, options: 
     out = nearbucket(*command.split(), "--help").out
     assert [option for option in options if option not in out] == []
     assert "bool" not in out, "an option without a value has no type"
+    options = [line for line in out.splitlines() if re.search(r"^[ │*]*--", line)]
+    assert not re.search(r"<(str|path|int|float|list|\w+\|)", "\n".join(options))
 
 
 def test_the_version_is_said(nearbucket: Run) -> None:

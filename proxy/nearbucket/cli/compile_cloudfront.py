@@ -81,7 +81,7 @@ def cloudfront(  # noqa: PLR0913  # one parameter an option
     ] = None,
     without: Annotated[
         list[UnkeptName] | None,
-        typer.Option(help=_WITHOUT, case_sensitive=True),
+        typer.Option(metavar="verify|min_size|watch|came_back", help=_WITHOUT, case_sensitive=True),
     ] = None,
     *,
     as_json: AsJson = False,

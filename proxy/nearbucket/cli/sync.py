@@ -47,7 +47,9 @@ def sync(  # noqa: PLR0913  # one parameter an option
         bool,
         typer.Option("--adopt", help="Compare and mark copies of other tools instead of copying."),
     ] = False,
-    parallel: Annotated[int, typer.Option(min=1, max=256, help="Number of parallel copies.")] = 32,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=256, metavar="N", help="Number of parallel copies.")
+    ] = 32,
     as_json: AsJson = False,
 ) -> None:
     """Copy to the targets the objects that can be redirected and are missing or different there."""

@@ -38,6 +38,7 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         Literal["text", "json", "html"] | None,
         typer.Option(
             "--format",
+            metavar="text|json|html",
             help="What is written; by default what --output ends in (.html, .json), else text.",
         ),
     ] = None,
@@ -48,9 +49,12 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         Path | None, typer.Option(metavar="FILE", help="Prices that replace the list prices.")
     ] = None,
     plan: Annotated[
-        str | None, typer.Option(help="payg, or a flat-rate plan such as flat:premium-75.")
+        str | None,
+        typer.Option(metavar="PLAN", help="payg, or a flat-rate plan such as flat:premium-75."),
     ] = None,
-    price_class: Annotated[str | None, typer.Option(help="100, 200 or all.")] = None,
+    price_class: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="100, 200 or all.")
+    ] = None,
     bill: Annotated[
         float | None,
         typer.Option(min=0, metavar="USD", help="The CDN's real bill of a month, to scale by."),
@@ -66,7 +70,9 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         str | None, typer.Option(metavar="URL", help="S3 Inventory report with sizes of objects.")
     ] = None,
     ranges: RangesFile = None,
-    top: Annotated[int, typer.Option(min=1, help="Length of the lists.")] = _DEFAULT_TOP,
+    top: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Length of the lists.")
+    ] = _DEFAULT_TOP,
     fields: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="Names of the columns of logs without a header."),
@@ -75,13 +81,14 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         float, typer.Option(min=0.01, max=100, metavar="PERCENT", help="Sampling of the logs.")
     ] = 100,
     engine: Annotated[
-        str, typer.Option(help="local, spark, or spark=spark://host:port.")
+        str, typer.Option(metavar="ENGINE", help="local, spark, or spark=spark://host:port.")
     ] = "local",
     memory: Annotated[
         str, typer.Option(metavar="SIZE", help="Memory to use; more goes to disk.")
     ] = "1GiB",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Files to read at once; by default one a core.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Files to read at once; by default one a core."),
     ] = None,
     keep: Annotated[
         Path | None,
@@ -91,7 +98,9 @@ def analyze(  # noqa: PLR0913, PLR0917  # one parameter an option
         str | None,
         typer.Option(metavar="URL", help="Send the requests to this running proxy, and compare."),
     ] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second for --replay.")] = 100,
+    rate: Annotated[
+        float, typer.Option(min=0.1, metavar="N", help="Requests a second for --replay.")
+    ] = 100,
     *,
     dedupe: Annotated[
         bool, typer.Option("--dedupe", help="Count each request id once, whatever file has it.")

@@ -42,7 +42,10 @@ def check(
         bool, typer.Option("--offline", help="Check the configuration without its buckets.")
     ] = False,
     sample: Annotated[
-        int, typer.Option(min=1, max=1000, help="Number of objects to compare for each site.")
+        int,
+        typer.Option(
+            min=1, max=1000, metavar="N", help="Number of objects to compare for each site."
+        ),
     ] = 20,
     front: Annotated[
         str | None,

@@ -46,7 +46,8 @@ def diff(  # noqa: PLR0913  # one parameter an option
     log: Annotated[list[str] | None, typer.Option("--log", metavar="FILE", help=_LOG)] = None,
     ranges: RangesFile = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Read at most this number of lines of the logs.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Read at most this number of lines of the logs."),
     ] = None,
     *,
     as_json: AsJson = False,
