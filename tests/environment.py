@@ -55,7 +55,7 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture
-def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without a home folder: no HOME, and a uid that the system does not know."""
 
     def unknown(_: int) -> Never:

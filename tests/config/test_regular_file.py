@@ -31,7 +31,7 @@ def test_a_fifo_a_socket_and_a_device_are_errors_that_name_them(tmp_path: Path) 
             read_regular_file(tmp_path / name)
 
 
-@pytest.mark.usefixtures("homeless")
+@pytest.mark.usefixtures("no_home_folder")
 def test_a_file_in_the_home_of_a_user_without_one_is_not_there(tmp_path: Path) -> None:
     assert expanded(tmp_path / "~") == tmp_path / "~"
     with pytest.raises(FileNotFoundError, match="~/file"):

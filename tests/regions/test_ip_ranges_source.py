@@ -306,7 +306,7 @@ def test_a_copy_that_cannot_be_written_leaves_the_old_one_and_no_litter(
     assert len(list(tmp_path.iterdir())) == 3
 
 
-@pytest.mark.usefixtures("homeless")
+@pytest.mark.usefixtures("no_home_folder")
 def test_a_user_without_a_home_has_no_copy() -> None:
     cache = RangesCache(Path("~/cache.json"), "http://a/")
     for access in (cache.load, lambda: cache.touch(1.0)):
@@ -325,7 +325,7 @@ def test_a_copy_in_the_home_of_a_user_who_does_not_exist_makes_no_folder(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("homeless")
+@pytest.mark.usefixtures("no_home_folder")
 def test_a_user_without_a_home_has_the_built_in_list_in_commands() -> None:
     found = ranges_in_use(settings().regions, None)
     assert found is not None

@@ -353,7 +353,7 @@ async def test_a_process_without_a_chain_of_its_own_is_given_the_credentials_of_
     assert asked == 1
 
 
-@pytest.mark.usefixtures("homeless")
+@pytest.mark.usefixtures("no_home_folder")
 async def test_key_files_in_the_home_of_a_user_without_one_are_not_there() -> None:
     files = KeyFiles(access_key_file=Path("~/id"), secret_key_file=Path("~/key"))
     with pytest.raises(OriginError, match=r"credentials\.access_key_file: .*No such file.*~/id"):

@@ -22,7 +22,7 @@ def test_files_that_are_no_certificate_are_named(tmp_path: Path) -> None:
         read_key_pair(tls)
 
 
-@pytest.mark.usefixtures("homeless")
+@pytest.mark.usefixtures("no_home_folder")
 def test_a_certificate_in_the_home_of_a_user_without_one_is_named() -> None:
     with pytest.raises(ConfigError, match=r"~/cert\.pem cannot be read: No such file"):
         read_key_pair(Tls(certificate=Path("~/cert.pem"), key=Path("~/key.pem")))
