@@ -51,7 +51,12 @@ def with_constructors(source: str) -> str:
     for made in ast.parse(source).body:
         if isinstance(made, ast.ClassDef) and _MADE & {*map(ast.unparse, made.decorator_list)}:
             fields = [each for each in made.body if isinstance(each, ast.AnnAssign)]
-            lines[fields[-1].end_lineno or 0] = f"    {_constructor(fields)}"
+            line = fields[-1].end_lineno or 0
+            if lines[line : line + 1] != [""]:
+                raise ValueError(f"{made.name}, line {line + 1}: leave it empty, behind the fields")
+            if any(getattr(each, "name", "") == "__post_init__" for each in made.body):
+                raise ValueError(f"{made.name}: compiled constructors call no __post_init__")
+            lines[line] = f"    {_constructor(fields)}"
     return "\n".join(lines)
 
 
@@ -59,13 +64,21 @@ _DATACLASS = "dataclass(slots=True, unsafe_hash=True)"
 _MADE = {_DATACLASS, "dataclass(slots=True)"}
 """Decorators of such dataclasses: frozen for mypy only (``policy/record.py``), or not frozen."""
 
+_OPTIONS_OF_FIELD = {"default", "repr", "compare", "hash"}
+"""Those that the constructor's parameter does not depend on, and the default itself."""
+
 
 def _constructor(fields: Sequence[ast.AnnAssign]) -> str:
     parameters, names = ["self"], [ast.unparse(field.target) for field in fields]
     for name, field in zip(names, fields, strict=True):
         default = field.value
-        if isinstance(default, ast.Call):  # of ``field``
-            default = {each.arg: each.value for each in default.keywords}.get("default")
+        if "ClassVar" in ast.unparse(field.annotation):
+            raise ValueError(f"line {field.lineno}: put the ClassVar {name} outside the class")
+        if isinstance(default, ast.Call):
+            options = {each.arg: each.value for each in default.keywords}
+            if ast.unparse(default.func) != "field" or options.keys() - _OPTIONS_OF_FIELD:
+                raise ValueError(f"line {field.lineno}: {name} needs a default that is no call")
+            default = options.get("default")
         value = "" if default is None else f" = {ast.unparse(default)}"
         parameters.append(f"{name}: {ast.unparse(field.annotation)}{value}")
     body = "; ".join(f"self.{name} = {name}" for name in names)

@@ -61,3 +61,28 @@ class Made:
         "self.one = one; self.two = two"
     )
     assert made[6:] == source.split("\n")[6:]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("    a: int\n    def method(self): ...\n", "Made, line 4: leave it empty"),
+        ("    a: int\n    # Of the method.\n", "Made, line 4: leave it empty"),
+        ("    a: int", "Made, line 4: leave it empty"),
+        ("    a: int\n\n    def __post_init__(self): ...\n", "call no __post_init__"),
+        ("    a: ClassVar[int] = 1\n    b: int\n\n", "line 3: put the ClassVar a outside"),
+        ("    a: list = field(default_factory=list)\n\n", "line 3: a needs a default"),
+        ("    a: int = field(default=1, init=False)\n\n", "line 3: a needs a default"),
+        ("    a: frozenset = frozenset()\n\n", "line 3: a needs a default"),
+    ],
+)
+def test_a_class_whose_constructor_would_be_another_is_not_compiled(body: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        SETUP["with_constructors"](f"@dataclass(slots=True)\nclass Made:\n{body}")
+
+
+def test_all_compiled_modules_get_constructors() -> None:
+    for module in SETUP["COMPILED"]:
+        source = Path(nearbucket.__path__[0], f"{module}.py").read_text("utf-8")
+        made = SETUP["with_constructors"](source)
+        assert made.count("\n") == source.count("\n"), module
