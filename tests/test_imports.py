@@ -38,6 +38,7 @@ FLOORS = (
     ("policy",),
     ("regions", "s3", "pricing"),
     ("config",),
+    ("figures",),
     ("errors", "event_loop", "plural", "version"),
     ("__init__",),
 )

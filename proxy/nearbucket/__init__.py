@@ -34,6 +34,7 @@ floors, and fails on an import that points upwards:
 * ``s3/``: credentials, signatures, TLS, clients.
 * ``pricing/``: what traffic costs.
 * ``config/``: the settings.
+* ``figures.py``: dollars, volumes, shares and dates as a reader sees them, and harmless text.
 * ``errors.py``: the exceptions, by the side that the failure is on.
 * ``event_loop.py``: keeps long work away from the event loop.
 * ``plural.py``: a count and its noun.

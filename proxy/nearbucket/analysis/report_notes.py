@@ -10,8 +10,8 @@ from nearbucket.analysis.reading.formats import REDIRECTS, S3_LOG, TO_HTTPS
 from nearbucket.analysis.recommending.policy_fit import EVERYTHING
 from nearbucket.analysis.recommending.recommendation import NothingRecommended
 from nearbucket.analysis.reducing.request_columns import REPEATED
-from nearbucket.analysis.report.figures import money
 from nearbucket.config.prices import GB, MONTH_DAYS
+from nearbucket.figures import money
 from nearbucket.pricing.bill import bill
 from nearbucket.pricing.price_list import GB_PER_TB
 from nearbucket.pricing.tariff import PAY_AS_YOU_GO

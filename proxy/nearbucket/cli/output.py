@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.filesize import decimal
 
-from nearbucket.analysis.report.figures import visible
 from nearbucket.config.buckets import S3_SCHEME
 from nearbucket.config.environment import FILE_VARIABLE
 from nearbucket.config.file import ConfigFile
 from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, OriginError, RangesError
+from nearbucket.figures import visible
 from nearbucket.regions.ip_ranges_source import ranges_in_use
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nearbucket.analysis.report.figures import visible
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     NO_RANGES,
@@ -28,6 +27,7 @@ from nearbucket.cli.output import (
 from nearbucket.config.file import load, load_regions
 from nearbucket.config.value_types import without_secrets
 from nearbucket.errors import ConfigError, RangesError
+from nearbucket.figures import visible
 from nearbucket.policy.client_address import plain_address
 from nearbucket.policy.model import UNKNOWN
 from nearbucket.regions.ip_ranges_source import read_ranges_file

@@ -17,7 +17,6 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
-from nearbucket.analysis.report.figures import visible
 from nearbucket.cli.output import (
     first_names,
     print_error,
@@ -26,6 +25,7 @@ from nearbucket.cli.output import (
     size_text,
 )
 from nearbucket.config.prices import GB
+from nearbucket.figures import visible
 from nearbucket.pricing.bill import saved_per_gb
 from nearbucket.pricing.copies import CopyCosts, assumptions, copy_costs
 from nearbucket.replication.sync_progress import SyncProgress

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
 
     def record(*, frozen: bool, slots: bool) -> type:
-        """A dataclass that only mypy keeps frozen: each request makes four of them."""
+        """A dataclass that only mypy keeps frozen: each request makes several."""
         return dataclass(slots=slots, unsafe_hash=frozen)
 
 

@@ -18,8 +18,8 @@ from nearbucket.analysis import report as report_package
 from nearbucket.analysis.answers import NamedTraffic
 from nearbucket.analysis.reading.sources import DamagedFile
 from nearbucket.analysis.report import render
-from nearbucket.analysis.report.figures import harmless
 from nearbucket.analysis.report.markup import with_options
+from nearbucket.figures import harmless
 from tests.analysis.made_report import HOSTILE, YAML, hostile_report, made_report
 from tests.analysis.report.test_findings import without_requests
 from tests.test_names import FOLDER as FOLDER_OF_SOURCES

@@ -26,8 +26,8 @@ from nearbucket.analysis.recommending.recommended_config import (
     with_hosts,
 )
 from nearbucket.analysis.recommending.recommended_lines import RecommendationReasons
-from nearbucket.analysis.report.figures import money
 from nearbucket.config.settings import ClientAddress
+from nearbucket.figures import money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from nearbucket.analysis.answers import RecommendedLine
 from nearbucket.analysis.policies.month_effect import MonthEffect
 from nearbucket.analysis.recommending.policy_fit import EVERYTHING
-from nearbucket.analysis.report.figures import money
 from nearbucket.config.prices import GB
 from nearbucket.config.value_types import written_size
+from nearbucket.figures import money
 from nearbucket.plural import plural
 
 if TYPE_CHECKING:

@@ -1,12 +1,11 @@
 """Shows a report on access logs: on a terminal, as JSON, or as a page for a browser.
 
 It computes nothing about requests: what it shows are the values of ``analysis/answers.py``. All
-text that comes from a log (paths, User-Agents, names of files) is made harmless here, for each
-form in its own way.
+text that comes from a log (paths, User-Agents, names of files) is made harmless (``figures.py``
+of the package), for each form in its own way.
 
 In reading order:
 
-* ``figures.py``: dollars, volumes, shares and dates as a reader sees them, and harmless text.
 * ``findings.py``: what several forms say alike: the main sentences, the way from bill to bill.
 * ``text_report.py``: sections and tables of a terminal; in a pipe TAB-separated facts.
 * ``text_tables.py``: the tables of a terminal.

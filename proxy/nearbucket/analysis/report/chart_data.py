@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS, DayTraffic, SizeTraffic
-from nearbucket.analysis.report.figures import harmless, share, size
 from nearbucket.analysis.report.findings import bill_steps, place
+from nearbucket.figures import harmless, share, size
 from nearbucket.policy.model import UNKNOWN
 
 if TYPE_CHECKING:

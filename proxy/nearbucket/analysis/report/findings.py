@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nearbucket.analysis.answers import AMAZON_NO_REGION, NO_ADDRESS, NOT_RECOMMENDED
 from nearbucket.analysis.policies.policy_text import days_text
-from nearbucket.analysis.report.figures import (
+from nearbucket.figures import (
     about,
     count,
     harmless,

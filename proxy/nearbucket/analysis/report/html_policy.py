@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearbucket.analysis.report.figures import (
+from nearbucket.analysis.report.findings import floor_text, no_policy, surprise
+from nearbucket.analysis.report.html_sections import section
+from nearbucket.analysis.report.html_tables import path
+from nearbucket.analysis.report.markup import Column, Html, Part, element, table
+from nearbucket.figures import (
     about,
     count,
     harmless,
@@ -13,10 +17,6 @@ from nearbucket.analysis.report.figures import (
     visible,
     volume,
 )
-from nearbucket.analysis.report.findings import floor_text, no_policy, surprise
-from nearbucket.analysis.report.html_sections import section
-from nearbucket.analysis.report.html_tables import path
-from nearbucket.analysis.report.markup import Column, Html, Part, element, table
 from nearbucket.plural import plural
 
 if TYPE_CHECKING:

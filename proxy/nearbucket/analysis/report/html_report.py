@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from nearbucket import __version__
 from nearbucket.analysis.report import html_sections as sections
 from nearbucket.analysis.report.chart_data import chart_data, script_text
-from nearbucket.analysis.report.figures import period
 from nearbucket.analysis.report.findings import headline, scope_text, title
 from nearbucket.analysis.report.html_policy import policy_section
 from nearbucket.analysis.report.markup import Html, Part, element, joined, source_hash
+from nearbucket.figures import period
 
 if TYPE_CHECKING:
     from nearbucket.analysis.answers import Report

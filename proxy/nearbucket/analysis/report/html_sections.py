@@ -12,15 +12,6 @@ from nearbucket.analysis.report.chart_data import (
     folder_name,
     suffix_name,
 )
-from nearbucket.analysis.report.figures import (
-    about,
-    count,
-    harmless,
-    money,
-    share,
-    size,
-    volume,
-)
 from nearbucket.analysis.report.findings import (
     aws_bytes,
     aws_text,
@@ -42,6 +33,15 @@ from nearbucket.analysis.report.markup import (
     legend,
     table,
     with_options,
+)
+from nearbucket.figures import (
+    about,
+    count,
+    harmless,
+    money,
+    share,
+    size,
+    volume,
 )
 from nearbucket.plural import plural
 

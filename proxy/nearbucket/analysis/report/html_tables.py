@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nearbucket.analysis.report.figures import about, count, harmless, money, share, volume
 from nearbucket.analysis.report.findings import (
     LONGEST_LIST,
     follows,
@@ -13,6 +12,7 @@ from nearbucket.analysis.report.findings import (
 )
 from nearbucket.analysis.report.markup import Column, Html, Part, bar, element, joined, table
 from nearbucket.config.prices import GB
+from nearbucket.figures import about, count, harmless, money, share, volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from nearbucket.analysis.report import text_tables as tables
-from nearbucket.analysis.report.figures import harmless, visible
 from nearbucket.analysis.report.findings import (
     bill_steps,
     headline,
@@ -26,6 +25,7 @@ from nearbucket.analysis.report.findings import (
     title,
 )
 from nearbucket.analysis.report.json_report import document
+from nearbucket.figures import harmless, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

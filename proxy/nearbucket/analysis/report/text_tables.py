@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nearbucket.analysis.report.figures import (
-    about,
-    count,
-    harmless,
-    money,
-    share,
-    size,
-    volume,
-)
 from nearbucket.analysis.report.findings import (
     LONGEST_LIST,
     bill_steps,
@@ -22,6 +13,15 @@ from nearbucket.analysis.report.findings import (
     more,
     place,
     result_name,
+)
+from nearbucket.figures import (
+    about,
+    count,
+    harmless,
+    money,
+    share,
+    size,
+    volume,
 )
 from nearbucket.plural import plural
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nearbucket.analysis.report.figures import visible
 from nearbucket.cli.output import (
     NEEDS_ATTENTION,
     UNREACHABLE,
@@ -23,6 +22,7 @@ from nearbucket.config.buckets import plain_url
 from nearbucket.config.file import load_with_sources
 from nearbucket.config.named_files import unreadable_files
 from nearbucket.errors import ConfigError
+from nearbucket.figures import visible
 from nearbucket.s3.sdk.direct_access import refuse_variables
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.report.figures import count, harmless, money, size, volume
 from nearbucket.analysis.report.markup import Html, element
+from nearbucket.figures import count, harmless, money, size, volume
 from nearbucket.policy.model import Action
 from nearbucket.supervisor.admin.dashboard.dashboard_markup import (
     ago,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.report.figures import harmless, money, volume
 from nearbucket.analysis.report.markup import Html, element
 from nearbucket.config.prices import GB
+from nearbucket.figures import harmless, money, volume
 from nearbucket.plural import plural
 from nearbucket.supervisor.admin.dashboard.dashboard_markup import ago, clock, lasted, live
 

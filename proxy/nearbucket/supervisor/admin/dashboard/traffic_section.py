@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nearbucket.analysis.report.figures import count, share, volume
 from nearbucket.analysis.report.markup import Html, element
+from nearbucket.figures import count, share, volume
 from nearbucket.supervisor.admin.dashboard.dashboard_markup import (
     clock,
     listing_table,

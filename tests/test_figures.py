@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from nearbucket import figures
 from nearbucket.analysis.policies.policy_text import days_text
-from nearbucket.analysis.report import figures
 from tests.analysis.made_report import HOSTILE
 
 
